@@ -1,0 +1,235 @@
+import type { ErrorCode } from './errors.ts';
+import type { KeyRange } from './key-range.ts';
+
+/** A key with its value and etcd's bookkeeping. Revisions are integers 1 … 2^53 − 1. */
+export interface KeyValue {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+  /** Revision in which the key was last created. */
+  readonly createRevision: number;
+  /** Revision of its last change. */
+  readonly modRevision: number;
+  /** 1 when created, +1 with every change since. */
+  readonly version: number;
+}
+
+// ── commands: change the state, go through the log ─────────────────────────────────────────────
+
+/**
+ * Which command of which session this is.
+ * `seq` counts a session's commands from 1 without a gap; `ackedSeq` (< seq) says that the answers
+ * up to it have arrived and may be forgotten; `incarnation` fences clients that were replaced.
+ */
+export interface SessionRef {
+  readonly sessionId: number;
+  readonly incarnation: number;
+  readonly seq: number;
+  readonly ackedSeq: number;
+}
+
+/** Sets a key. */
+export interface Put {
+  readonly type: 'put';
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+  /** Answer with what the key held before. */
+  readonly prevKv: boolean;
+}
+
+/** Adds bytes to the end of a key's value; a missing key acts as an empty one. */
+export interface Append {
+  readonly type: 'append';
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+}
+
+/** Deletes all keys of a range. */
+export interface Delete {
+  readonly type: 'delete';
+  readonly range: KeyRange;
+  readonly prevKv: boolean;
+}
+
+/** Reads keys in order. */
+export interface Range {
+  readonly type: 'range';
+  readonly range: KeyRange;
+  /** At most this many keys; null for all. */
+  readonly limit: number | null;
+  /** State as of this revision; null for now. */
+  readonly revision: number | null;
+  /** Leave the values out. */
+  readonly keysOnly: boolean;
+  /** Only count. */
+  readonly countOnly: boolean;
+}
+
+/** A condition on every key of a range; a missing single key compares as all zeros (VALUE: as false). */
+export interface Compare {
+  readonly range: KeyRange;
+  readonly relation: 'equal' | 'notEqual' | 'greater' | 'less';
+  readonly operand:
+    | { readonly target: 'version' | 'createRevision' | 'modRevision'; readonly value: number }
+    | { readonly target: 'value'; readonly value: Uint8Array };
+}
+
+/** If all compares hold then `success`, else `failure`; all in one revision. */
+export interface Txn {
+  readonly type: 'txn';
+  readonly compares: readonly Compare[];
+  readonly success: readonly TxnOperation[];
+  readonly failure: readonly TxnOperation[];
+}
+
+export type TxnOperation = Put | Append | Delete | Range | Txn;
+
+/** Uses up its seq and does nothing: fills the place of a command that the client gave up. */
+export interface Skip {
+  readonly type: 'skip';
+}
+
+/** What a session's command does. */
+export type Operation = Put | Append | Delete | Txn | Skip;
+
+/**
+ * Opens a session, or resumes the one of that name under a new incarnation.
+ * `nonce`: 16 random bytes of this attempt, the same in all its retries, so that a repetition
+ * is recognised and does not fence its own client.
+ */
+export interface OpenSession {
+  readonly type: 'openSession';
+  /** Empty for an anonymous session. */
+  readonly name: Uint8Array;
+  readonly nonce: Uint8Array;
+  /** Idle life in log time, milliseconds; clamped to the limits. */
+  readonly ttlMs: number;
+}
+
+/** Ends a session and forgets its answers; refused for an old incarnation. */
+export interface CloseSession {
+  readonly type: 'closeSession';
+  readonly sessionId: number;
+  readonly incarnation: number;
+}
+
+/** What one entry of a batch in the log says. `session` null: executed once per appearance, without dedupe. */
+export type Command =
+  | { readonly type: 'operation'; readonly session: SessionRef | null; readonly operation: Operation }
+  | OpenSession
+  | CloseSession;
+
+// ── queries: read only, never in the log ───────────────────────────────────────────────────────
+
+/** What became of a command: looked up by session id. */
+export interface Resolve {
+  readonly type: 'resolve';
+  readonly sessionId: number;
+  readonly seq: number;
+}
+
+/** `serializable`: answered from local state without asking the others; may be stale. */
+export interface Query {
+  readonly serializable: boolean;
+  readonly query: Range | Resolve;
+}
+
+// ── answers ────────────────────────────────────────────────────────────────────────────────────
+
+export interface PutResult {
+  readonly type: 'put';
+  readonly revision: number;
+  readonly prevKv: KeyValue | null;
+}
+
+export interface AppendResult {
+  readonly type: 'append';
+  readonly revision: number;
+  /** Length of the value after the append, bytes. */
+  readonly valueBytes: number;
+}
+
+export interface DeleteResult {
+  readonly type: 'delete';
+  /** The store's revision afterwards; unchanged when nothing was deleted. */
+  readonly revision: number;
+  readonly deleted: number;
+  readonly prevKvs: readonly KeyValue[];
+}
+
+export interface RangeResult {
+  readonly type: 'range';
+  /** The store's current revision, also for a read in the past. */
+  readonly revision: number;
+  readonly kvs: readonly KeyValue[];
+  /** Keys were left out because of the limit. */
+  readonly more: boolean;
+  /** Keys in the range, before the limit. */
+  readonly count: number;
+}
+
+export interface TxnResult {
+  readonly type: 'txn';
+  readonly revision: number;
+  /** All compares held. */
+  readonly succeeded: boolean;
+  readonly results: readonly TxnOperationResult[];
+}
+
+export type TxnOperationResult = PutResult | AppendResult | DeleteResult | RangeResult | TxnResult;
+
+export interface SkipResult {
+  readonly type: 'skip';
+}
+
+export interface OpenSessionResult {
+  readonly type: 'openSession';
+  readonly sessionId: number;
+  readonly incarnation: number;
+  /** The session existed before. */
+  readonly resumed: boolean;
+  /** Last executed seq; 0 for none. */
+  readonly lastSeq: number;
+  /** Encoded answer of `lastSeq`; null when there is none or it was acknowledged. */
+  readonly lastAnswer: Uint8Array | null;
+  /** Idle life granted, milliseconds of log time. */
+  readonly ttlMs: number;
+}
+
+export interface CloseSessionResult {
+  readonly type: 'closeSession';
+}
+
+/** `answer`: the encoded answer, byte for byte as first given. */
+export interface ResolveResult {
+  readonly type: 'resolve';
+  readonly state: 'executed' | 'notExecuted' | 'acknowledged';
+  readonly answer: Uint8Array | null;
+}
+
+/** A definite or indefinite refusal; the code's row in the error table says which. */
+export interface ErrorResult {
+  readonly type: 'error';
+  readonly code: ErrorCode;
+  readonly message: string;
+  /** Who leads, as far as the answerer knows. */
+  readonly leader: LeaderHint | null;
+}
+
+export interface LeaderHint {
+  readonly memberId: bigint;
+  readonly clientUrls: readonly string[];
+}
+
+/** The answer to a command or query. */
+export type Answer =
+  | PutResult
+  | AppendResult
+  | DeleteResult
+  | RangeResult
+  | TxnResult
+  | SkipResult
+  | OpenSessionResult
+  | CloseSessionResult
+  | ResolveResult
+  | ErrorResult;
+

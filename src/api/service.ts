@@ -1,0 +1,38 @@
+import type { LeaderHint, Query } from './command.ts';
+
+/** Receives an encoded `Answer` (see codec), exactly once. */
+export type Reply = (answer: Uint8Array) => void;
+
+/** What a member serves to its doors (quorate.v1, etcd, HTTP): everything goes through here. */
+export interface KvService {
+  /**
+   * Replicates and executes an encoded `Command`; its bytes are final and enter the log as they are.
+   * Refusals are answers too (type `error`).
+   */
+  execute(command: Uint8Array, reply: Reply): void;
+  /** Answers a query: linearizable unless it says otherwise. */
+  read(query: Query, reply: Reply): void;
+  status(): MemberStatus;
+}
+
+/** A member as it sees itself. */
+export interface MemberStatus {
+  readonly clusterId: bigint;
+  readonly memberId: bigint;
+  readonly name: string;
+  readonly version: string;
+  readonly role: 'follower' | 'preCandidate' | 'candidate' | 'leader';
+  /** null while none is known. */
+  readonly leader: LeaderHint | null;
+  readonly term: number;
+  readonly commitIndex: number;
+  readonly appliedIndex: number;
+  /** Revision of the newest change. */
+  readonly revision: number;
+  /** Hash over the whole replicated state at `appliedIndex`, hexadecimal: equal on all members. */
+  readonly stateHash: string;
+  /** Live sessions. */
+  readonly sessions: number;
+  /** Bytes of the log on disk. */
+  readonly logBytes: number;
+}
