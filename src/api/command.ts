@@ -114,7 +114,11 @@ export interface CloseSession {
 
 /** What one entry of a batch in the log says. `session` null: executed once per appearance, without dedupe. */
 export type Command =
-  | { readonly type: 'operation'; readonly session: SessionRef | null; readonly operation: Operation }
+  | {
+      readonly type: 'operation';
+      readonly session: SessionRef | null;
+      readonly operation: Operation;
+    }
   | OpenSession
   | CloseSession;
 
@@ -232,4 +236,3 @@ export type Answer =
   | CloseSessionResult
   | ResolveResult
   | ErrorResult;
-

@@ -5,7 +5,14 @@
  */
 export * from './codec.ts';
 export type * from './command.ts';
-export { ERRORS, type ErrorCode, errorCodeOf, KvError, type Outcome, type Retry } from './errors.ts';
+export {
+  ERRORS,
+  type ErrorCode,
+  errorCodeOf,
+  KvError,
+  type Outcome,
+  type Retry,
+} from './errors.ts';
 export {
   isSingleKey,
   type KeyRange,
@@ -16,3 +23,9 @@ export {
 } from './key-range.ts';
 export { API_LIMITS } from './limits.ts';
 export type { KvService, MemberStatus, Reply } from './service.ts';
+export {
+  type Refusal,
+  validateCommand,
+  validateOperation,
+  validateQuery,
+} from './validate.ts';

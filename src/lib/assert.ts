@@ -29,7 +29,10 @@ export function unreachable(value: never): never {
 
 function describe(details: Readonly<Record<string, unknown>>): string {
   return Object.entries(details)
-    .map(([name, value]) => `${name}=${typeof value === 'object' ? JSON.stringify(value, bigints) : String(value)}`)
+    .map(
+      ([name, value]) =>
+        `${name}=${typeof value === 'object' ? JSON.stringify(value, bigints) : String(value)}`,
+    )
     .join(' ');
 }
 

@@ -87,12 +87,14 @@ export class ByteReader {
 
   /** Refuses trailing bytes. */
   end(): void {
-    if (this.remaining !== 0) throw new DecodeError(`${this.remaining} bytes too many`, this.#offset);
+    if (this.remaining !== 0)
+      throw new DecodeError(`${this.remaining} bytes too many`, this.#offset);
   }
 
   #advance(length: number): number {
     const start = this.#offset;
-    if (length > this.#bytes.length - start) throw new DecodeError(`input ends, ${length} bytes wanted`, start);
+    if (length > this.#bytes.length - start)
+      throw new DecodeError(`input ends, ${length} bytes wanted`, start);
     this.#offset = start + length;
     return start;
   }

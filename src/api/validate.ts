@@ -1,0 +1,207 @@
+import { bytesKey, compareBytes } from '../lib/index.ts';
+import type { Command, Compare, Operation, Query, Txn, TxnOperation } from './command.ts';
+import type { ErrorCode } from './errors.ts';
+import { isSingleKey, type KeyRange } from './key-range.ts';
+import { API_LIMITS } from './limits.ts';
+
+/*
+ * What can be said against a request without looking at any state. One set of rules for all three
+ * who ask: the Clerk before it takes a seq, the server before it proposes, and the state machine
+ * when it applies, which must give the same answer to bytes that came past the other two.
+ * Texts are etcd's where etcd has one: its clients compare them.
+ */
+
+/** Why a request is refused. */
+export interface Refusal {
+  readonly code: ErrorCode;
+  readonly message: string;
+}
+
+const NO_KEY = invalid('key is not provided');
+const TOO_LARGE: Refusal = { code: 'TOO_LARGE', message: 'request is too large' };
+const TOO_MANY_OPERATIONS = invalid('too many operations in txn request');
+const TOO_DEEP = invalid('txn is nested too deep');
+const DUPLICATE_KEY = invalid('duplicate key given in txn request');
+
+/** Null when the command is well-formed. The session reference is not looked at. */
+export function validateCommand(command: Command): Refusal | null {
+  switch (command.type) {
+    case 'operation':
+      return validateOperation(command.operation);
+    case 'openSession':
+      if (command.name.length > API_LIMITS.sessionNameBytesMax) {
+        return invalid(`session name is longer than ${API_LIMITS.sessionNameBytesMax} bytes`);
+      }
+      if (command.nonce.length !== API_LIMITS.sessionNonceBytes) {
+        return invalid(`nonce must have ${API_LIMITS.sessionNonceBytes} bytes`);
+      }
+      return null;
+    case 'closeSession':
+      return null;
+  }
+}
+
+/** Null when the operation is well-formed. */
+export function validateOperation(operation: Operation): Refusal | null {
+  switch (operation.type) {
+    case 'put':
+    case 'append':
+      return validateWrite(operation.key, operation.value);
+    case 'delete':
+      return validateRange(operation.range);
+    case 'txn':
+      return validateTxn(operation);
+    case 'skip':
+      return null;
+  }
+}
+
+/** Null when the query is well-formed. */
+export function validateQuery({ query }: Query): Refusal | null {
+  if (query.type === 'range') return validateRange(query.range);
+  return query.seq > 0 ? null : invalid('seq counts from 1');
+}
+
+function validateWrite(key: Uint8Array, value: Uint8Array): Refusal | null {
+  if (key.length === 0) return NO_KEY;
+  return key.length + value.length > API_LIMITS.requestBytesMax ? TOO_LARGE : null;
+}
+
+/** An empty key is no key; as the start of a longer range it means "from the first one". */
+function validateRange(range: KeyRange): Refusal | null {
+  if (range.from.length === 0 && isSingleKey(range)) return NO_KEY;
+  return rangeBytes(range) > API_LIMITS.requestBytesMax ? TOO_LARGE : null;
+}
+
+/** The key bytes that a request spends on a range: the end of a single key is implied. */
+function rangeBytes(range: KeyRange): number {
+  return range.from.length + (range.to === null || isSingleKey(range) ? 0 : range.to.length);
+}
+
+// ── transactions ───────────────────────────────────────────────────────────────────────────────
+
+/** What a transaction holds, nested ones included. */
+interface TxnTotals {
+  compares: number;
+  success: number;
+  failure: number;
+  bytes: number;
+}
+
+function validateTxn(txn: Txn): Refusal | null {
+  const totals: TxnTotals = { compares: 0, success: 0, failure: 0, bytes: 0 };
+  const refusal = validateTxnParts(txn, totals, API_LIMITS.txnDepthMax);
+  if (refusal !== null) return refusal;
+  if (totals.bytes > API_LIMITS.requestBytesMax) return TOO_LARGE;
+  const unique = writesOf(txn.success) !== null && writesOf(txn.failure) !== null;
+  return unique ? null : DUPLICATE_KEY;
+}
+
+/** Adds the transaction to `totals` and looks at each of its parts. */
+function validateTxnParts(txn: Txn, totals: TxnTotals, depthLeft: number): Refusal | null {
+  if (depthLeft === 0) return TOO_DEEP;
+  totals.compares += txn.compares.length;
+  totals.success += txn.success.length;
+  totals.failure += txn.failure.length;
+  const most = Math.max(totals.compares, totals.success, totals.failure);
+  if (most > API_LIMITS.txnOperationsMax) return TOO_MANY_OPERATIONS;
+  for (const { range, operand } of txn.compares) {
+    totals.bytes += rangeBytes(range) + operandBytes(operand);
+    if (range.from.length === 0 && isSingleKey(range)) return NO_KEY;
+  }
+  for (const operations of [txn.success, txn.failure]) {
+    for (const operation of operations) {
+      const refusal = validateTxnOperation(operation, totals, depthLeft);
+      if (refusal !== null) return refusal;
+    }
+  }
+  return null;
+}
+
+function validateTxnOperation(
+  operation: TxnOperation,
+  totals: TxnTotals,
+  depthLeft: number,
+): Refusal | null {
+  switch (operation.type) {
+    case 'put':
+    case 'append':
+      totals.bytes += operation.key.length + operation.value.length;
+      return validateWrite(operation.key, operation.value);
+    case 'delete':
+    case 'range':
+      totals.bytes += rangeBytes(operation.range);
+      return validateRange(operation.range);
+    case 'txn':
+      return validateTxnParts(operation, totals, depthLeft - 1);
+  }
+}
+
+function operandBytes(operand: Compare['operand']): number {
+  return operand.target === 'value' ? operand.value.length : 0;
+}
+
+/** The keys that a list of operations may write, and the ranges that it may delete. */
+interface Writes {
+  readonly keys: Map<string, Uint8Array>;
+  readonly deleted: KeyRange[];
+}
+
+/**
+ * Null when two operations of the list may write the same key: two puts or appends, or one of them
+ * inside a deleted range. Two deletes may overlap. The two branches of a nested transaction never
+ * run both, so they may write the same keys. (etcd lets one case pass that is refused here: a put
+ * and a delete of its key in two nested transactions side by side.)
+ */
+function writesOf(operations: readonly TxnOperation[]): Writes | null {
+  const all: Writes = { keys: new Map(), deleted: [] };
+  for (const operation of operations) {
+    const one = writesOfOne(operation);
+    if (one === null || overlap(all, one)) return null;
+    for (const [name, key] of one.keys) all.keys.set(name, key);
+    all.deleted.push(...one.deleted);
+  }
+  return all;
+}
+
+function writesOfOne(operation: TxnOperation): Writes | null {
+  switch (operation.type) {
+    case 'put':
+    case 'append':
+      return { keys: new Map([[bytesKey(operation.key), operation.key]]), deleted: [] };
+    case 'delete':
+      return { keys: new Map(), deleted: [operation.range] };
+    case 'range':
+      return { keys: new Map(), deleted: [] };
+    case 'txn': {
+      const success = writesOf(operation.success);
+      const failure = writesOf(operation.failure);
+      if (success === null || failure === null) return null;
+      return {
+        keys: new Map([...success.keys, ...failure.keys]),
+        deleted: [...success.deleted, ...failure.deleted],
+      };
+    }
+  }
+}
+
+function overlap(a: Writes, b: Writes): boolean {
+  for (const name of b.keys.keys()) if (a.keys.has(name)) return true;
+  return anyInside(a.keys, b.deleted) || anyInside(b.keys, a.deleted);
+}
+
+function anyInside(keys: ReadonlyMap<string, Uint8Array>, ranges: readonly KeyRange[]): boolean {
+  if (ranges.length === 0) return false;
+  for (const key of keys.values()) {
+    if (ranges.some((range) => isInside(key, range))) return true;
+  }
+  return false;
+}
+
+function isInside(key: Uint8Array, { from, to }: KeyRange): boolean {
+  return compareBytes(key, from) >= 0 && (to === null || compareBytes(key, to) < 0);
+}
+
+function invalid(message: string): Refusal {
+  return { code: 'INVALID_ARGUMENT', message };
+}
