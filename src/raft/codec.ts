@@ -6,10 +6,11 @@ import type { ConfChange, ConfState, Entry, HardState, MemberChange, MemberId } 
  *
  *   entry       := kind:u8 index:varint term:varint body
  *   body        := data:bytes (command) | nothing (empty) | confChange
- *   confChange  := type:u8 context:bytes [change (simple) | autoLeave:u8 count:varint change* (enterJoint)]
+ *   confChange  := type:u8 context:bytes [change (simple) | autoLeave:u8 changes (enterJoint)]
  *   change      := action:u8 memberId:u64
  *   hardState   := term:varint hasVote:u8 [vote:u64] commitIndex:varint
- *   confState   := voters outgoingVoters learners learnersNext autoLeave:u8     (lists: count:varint memberId:u64*)
+ *   confState   := voters outgoingVoters learners learnersNext autoLeave:u8
+ *   (plural names are lists: count:varint item*; here of memberId:u64)
  */
 
 const ENTRY_KINDS = ['command', 'empty', 'confChange'] as const;
@@ -37,7 +38,8 @@ export function decodeEntry(reader: ByteReader): Entry {
   const kind = choose(reader, ENTRY_KINDS, 'entry kind');
   const index = reader.varint();
   const term = reader.varint();
-  if (index === 0 || term === 0) throw new DecodeError('entry without index or term', reader.offset);
+  if (index === 0 || term === 0)
+    throw new DecodeError('entry without index or term', reader.offset);
   switch (kind) {
     case 'command':
       return { kind, index, term, data: reader.bytes().slice() };
@@ -58,7 +60,11 @@ export function entryBytes(entry: Entry): number {
     case 'empty':
       return 24;
     case 'confChange':
-      return 48 + entry.change.context.length + (entry.change.type === 'enterJoint' ? entry.change.changes.length * 9 : 0);
+      return (
+        48 +
+        entry.change.context.length +
+        (entry.change.type === 'enterJoint' ? entry.change.changes.length * 9 : 0)
+      );
     default:
       unreachable(entry);
   }
@@ -130,8 +136,15 @@ export function encodeConfState(writer: ByteWriter, state: ConfState): void {
   writer.bool(state.autoLeave);
 }
 
+/** The lists come back sorted and without duplicates, or not at all. */
 export function decodeConfState(reader: ByteReader): ConfState {
-  const list = (): MemberId[] => Array.from({ length: reader.count(8) }, () => reader.u64());
+  const list = (): MemberId[] => {
+    const ids = Array.from({ length: reader.count(8) }, () => reader.u64());
+    if (ids.some((id, i) => id <= (ids[i - 1] ?? 0n))) {
+      throw new DecodeError('member ids are not in ascending order', reader.offset);
+    }
+    return ids;
+  };
   const voters = list();
   const outgoingVoters = list();
   const learners = list();

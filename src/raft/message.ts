@@ -28,7 +28,7 @@ export interface PreVote extends Envelope {
   readonly lastLogTerm: number;
 }
 
-/** `term`: the asked term when granted, the refuser's own term when not, so that who is behind catches up. */
+/** `term`: the asked term when granted, else the refuser's own: who is behind catches up. */
 export interface PreVoteReply extends Envelope {
   readonly type: 'preVoteReply';
   readonly granted: boolean;
@@ -52,7 +52,8 @@ export interface AppendEntriesAccepted extends Envelope {
 
 /**
  * The log did not match at `prevLogIndex`. `hintIndex` and `hintTerm` name the highest entry of the
- * follower that may still match (index ≤ prevLogIndex, term ≤ prevLogTerm): one round a term. Raft §5.3, end.
+ * follower that may still match (index ≤ prevLogIndex, term ≤ prevLogTerm): one round a term. Raft
+ * §5.3, end.
  */
 export interface AppendEntriesRejected extends Envelope {
   readonly type: 'appendEntriesReply';
@@ -64,12 +65,12 @@ export interface AppendEntriesRejected extends Envelope {
 
 export type AppendEntriesReply = AppendEntriesAccepted | AppendEntriesRejected;
 
-/** Keeps followers quiet, carries the commit index they may have, and confirms leadership for reads. */
+/** Keeps followers quiet, carries the commit index, and confirms leadership for reads. */
 export interface Heartbeat extends Envelope {
   readonly type: 'heartbeat';
   /** At most the receiver's matchIndex. */
   readonly commitIndex: number;
-  /** The read attempt this round confirms, fresh for each attempt; null when no read waits. Raft §8. */
+  /** The read attempt to confirm, fresh for each attempt; null when no read waits. Raft §8. */
   readonly readAttempt: number | null;
 }
 
@@ -101,7 +102,7 @@ export interface ReadIndex extends Envelope {
   readonly requestId: number;
 }
 
-/** `readIndex` is null when the leader can't confirm (it is none, or has not committed in its term). */
+/** `readIndex` is null when it can't be confirmed: no leader, or not in time. */
 export interface ReadIndexReply extends Envelope {
   readonly type: 'readIndexReply';
   readonly requestId: number;

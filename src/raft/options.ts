@@ -3,7 +3,7 @@ import type { ConfState, Entry, HardState, MemberId, SnapshotMeta } from './type
 /** What a core starts from: a new member's first configuration, or what its log recovered. */
 export interface RaftOptions {
   readonly id: MemberId;
-  /** Configuration at `snapshot.index` (or at index 0 without a snapshot). */
+  /** Configuration at index 0; without meaning once there is a snapshot, which brings its own. */
   readonly confState: ConfState;
   /** Recovered hard state; null on the first start. */
   readonly hardState: HardState | null;
@@ -11,9 +11,12 @@ export interface RaftOptions {
   readonly snapshot: SnapshotMeta | null;
   /** Recovered entries that follow the snapshot, without a gap; all durable. */
   readonly entries: readonly Entry[];
-  /** Highest index the state machine has applied; ≥ snapshot index, ≤ hardState.commitIndex. */
+  /**
+   * Highest index the state machine holds; ≥ snapshot index, ≤ last entry. It may exceed
+   * hardState.commitIndex, which is written lazily: what was applied was committed.
+   */
   readonly applied: number;
-  /** Uniform integers 0 … 2^32 − 1: for election timeouts, and for nothing else. */
+  /** Uniform integers 0 … 2^32 − 1: for election timeouts and the first read round's id. */
   readonly random: { uint32(): number };
   /** Ticks without a leader before a campaign; drawn from [this, 2 × this). */
   readonly electionTimeoutTicks: number;
@@ -30,10 +33,12 @@ export interface RaftLimits {
   readonly inflightAppendsMax: number;
   /** Entry bytes on their way to one follower. */
   readonly inflightBytesMax: number;
-  /** Entry bytes of the leader's own term that are not yet committed; beyond it proposals are refused. */
+  /** Uncommitted entry bytes of the leader's own term; beyond it proposals are refused. */
   readonly uncommittedBytesMax: number;
   /** Entry bytes handed out in one Ready's committedEntries (always at least one entry). */
   readonly applyBytesMax: number;
+  /** Reads that wait for their index; beyond it they are answered with null at once. */
+  readonly pendingReadsMax: number;
 }
 
 /** Defaults; a replica may lower them. */
@@ -43,4 +48,5 @@ export const RAFT_LIMITS: RaftLimits = {
   inflightBytesMax: 32 * 1024 * 1024,
   uncommittedBytesMax: 256 * 1024 * 1024,
   applyBytesMax: 16 * 1024 * 1024,
+  pendingReadsMax: 64 * 1024,
 };

@@ -19,7 +19,8 @@ export interface ReadState {
  * What the driver must do, in this order where it matters:
  * 1. send `messages` at once (parallel to the disk, thesis §10.2.1);
  * 2. make `snapshot`, `entries` and `hardState` durable, in the order of the Readies;
- * 3. then send `messagesAfterAppend` and call `raft.appended(ready)`;
+ * 3. once this Ready and all before it are durable, send `messagesAfterAppend` and call
+ *    `raft.appended(ready)` (which may confirm several; the messages of each leave, in order);
  * 4. apply `committedEntries` (all of them already durable here) and call `raft.applied(index)`.
  * The next `Ready` may be taken before step 3 of this one has happened.
  */
@@ -30,7 +31,7 @@ export interface Ready {
   readonly softState: SoftState | null;
   /** Set when term, vote or commitIndex changed. */
   readonly hardState: HardState | null;
-  /** True when `hardState` or `entries` must be durable before `messagesAfterAppend` leave (a mere commitIndex need not). */
+  /** True when `messagesAfterAppend` must wait for this write: it is more than a commit index. */
   readonly mustSync: boolean;
   /** To be written; the first may overwrite a conflicting suffix of what was written before. */
   readonly entries: readonly Entry[];
