@@ -4,13 +4,23 @@
  * (fsyncgate: the kernel may have dropped them and a retry may lie).
  */
 export interface Disk {
-  /** Creates the directory and its parents with mode 0700; an existing one is checked to be a directory. */
+  /**
+   * Makes sure of a private directory: creates it and its parents with mode 0700, durably. An
+   * existing one is narrowed to 0700 while it is empty; rejects with EACCES when it holds files and
+   * others may enter it, with ENOTDIR when it is something else.
+   */
   makeDirectory(path: string): Promise<void>;
   /** Names in the directory, sorted; rejects with code ENOENT when it does not exist. */
   list(path: string): Promise<string[]>;
-  /** Opens for reading and writing. `create`: makes a new file (mode 0600) and refuses an existing one. */
-  open(path: string, options: { create: boolean }): Promise<DiskFile>;
-  /** Gives a file a new name in the same directory, replacing what bore it. Durable after `syncDirectory`. */
+  /**
+   * Opens for reading and writing. `create`: makes a new file (mode 0600) and refuses an existing
+   * one. `writeThrough`: for files whose writes are mostly `writeDurably`.
+   */
+  open(path: string, options: { create: boolean; writeThrough?: boolean }): Promise<DiskFile>;
+  /**
+   * Gives a file a new name in the same directory, replacing what bore it. Durable after
+   * `syncDirectory`.
+   */
   rename(from: string, to: string): Promise<void>;
   /** Removes a file. Durable after `syncDirectory`. */
   remove(path: string): Promise<void>;
@@ -28,6 +38,12 @@ export interface DiskFile {
   read(range: { offset: number; length: number }): Promise<Uint8Array>;
   /** Writes all parts one behind the other, looping over short writes. */
   write(offset: number, parts: readonly Uint8Array[]): Promise<void>;
+  /**
+   * Writes and makes durable in one step; `done` is called once, later, with null on success. The
+   * bytes must not change until then. A callback, because one system call (O_DSYNC) and no promise
+   * save a single writer a tenth of its latency. Makes no promise about earlier plain writes.
+   */
+  writeDurably(offset: number, bytes: Uint8Array, done: (error: DiskError | null) => void): void;
   /** Makes all data written before this call durable (fdatasync). Never retried after a failure. */
   sync(): Promise<void>;
   /** Sets the length; a longer file reads as zeros. */
@@ -35,7 +51,9 @@ export interface DiskFile {
   close(): Promise<void>;
 }
 
-/** An exclusive hold on a data directory; the operating system releases it when the process dies. */
+/**
+ * An exclusive hold on a data directory; the operating system releases it when the process dies.
+ */
 export interface DiskLock {
   release(): Promise<void>;
 }

@@ -12,9 +12,9 @@ import type { Random } from './random.ts';
 export { type Clock, systemClock, type Timer } from './clock.ts';
 export { type Disk, DiskError, type DiskFile, type DiskLock } from './disk.ts';
 export { type Log, type LogFields, silentLog } from './log.ts';
+export { memoryDisk } from './memory-disk.ts';
 export type { Address, Connection, ConnectionHandlers, Listener, Network } from './network.ts';
 export { type Random, systemRandom } from './random.ts';
-export { memoryDisk } from './memory-disk.ts';
 export { systemDisk } from './system-disk.ts';
 export { systemNetwork } from './system-network.ts';
 

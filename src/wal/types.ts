@@ -18,7 +18,12 @@ export interface WalBatch {
 export type WalTail =
   | { readonly kind: 'clean' }
   /** A batch that was never synced (so never acknowledged) was cut off: an ordinary crash. */
-  | { readonly kind: 'torn'; readonly file: string; readonly offset: number; readonly bytes: number };
+  | {
+      readonly kind: 'torn';
+      readonly file: string;
+      readonly offset: number;
+      readonly bytes: number;
+    };
 
 /** What a log gives back when it is opened. */
 export interface WalRecovery {
@@ -37,17 +42,26 @@ export interface WalRecovery {
  * while a sync runs share the next one (group commit).
  */
 export interface Wal {
-  /** What was found at open. Released by the caller: the log keeps no reference to the entries. */
+  /** What was found at open. Its entries are let go of with the first `append`. */
   readonly recovery: WalRecovery;
   /** Bytes in all segments up to the last written batch. */
   readonly sizeBytes: number;
-  /** Age of the oldest batch that waits for the disk; null when none waits. For the disk watchdog. */
+  /**
+   * Milliseconds that the oldest write has been waiting for the disk; null: none. For the watchdog.
+   */
   waitingMs(): number | null;
   /**
-   * Calls `done` when the batch and all before it are durable. After the first disk error the log is
-   * poisoned: `onFailure` was called once with it, nothing is written any more, no `done` is called.
+   * Calls `done` when the batch and all before it are durable. After the first disk error the log
+   * is poisoned: `onFailure` was called once with it, nothing is written any more, no `done` is
+   * called. `done` is never called before `append` has returned.
+   * @throws InvariantViolation for a gap between entries, a committed entry replaced, a commit
+   *   index beyond the last entry, a term that goes back, a second vote in a term, an entry that no
+   *   segment can hold (`payloadBytesMax`); nothing of the batch is written then.
    */
   append(batch: WalBatch, done: () => void): void;
-  /** Waits for what was appended, writes the durable mark, releases the directory. Safe to call twice. */
+  /**
+   * Waits for what was appended, writes the durable mark, releases the directory. Safe to call
+   * twice.
+   */
   close(): Promise<void>;
 }
