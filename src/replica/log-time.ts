@@ -1,0 +1,33 @@
+/**
+ * The time that decides about sessions lives in the log. A leader stamps its entries with the
+ * newest applied time plus what has passed on its own monotonic clock since, so the time never runs
+ * backwards and no wall clock can make it jump (thesis §6.3: the cluster's clock).
+ */
+export class LogTime {
+  readonly #nowMs: () => number;
+  /** A log time, and when on our own clock it was that time. */
+  #baseMs = 0;
+  #baseAtMs: number;
+  /** Log time of the newest applied entry. */
+  #appliedMs = 0;
+
+  constructor(nowMs: () => number) {
+    this.#nowMs = nowMs;
+    this.#baseAtMs = nowMs();
+  }
+
+  /** Stamp for an entry proposed now, whole milliseconds. */
+  stampMs(): number {
+    return this.#baseMs + Math.max(0, Math.floor(this.#nowMs() - this.#baseAtMs));
+  }
+
+  /** Takes an applied entry's stamp; returns the entry's log time, never below an earlier entry's. */
+  applyMs(stampMs: number): number {
+    if (stampMs > this.stampMs()) {
+      this.#baseMs = stampMs;
+      this.#baseAtMs = this.#nowMs();
+    }
+    this.#appliedMs = Math.max(this.#appliedMs, stampMs);
+    return this.#appliedMs;
+  }
+}
