@@ -33,6 +33,8 @@ export interface ServerOptions {
   readonly electionTimeoutMs?: number;
   /** Milliseconds after which a request that the cluster has not decided is answered "unknown" [5000]. */
   readonly requestTimeoutMs?: number;
+  /** Dials members (by name) at another URL than the advertised one, for instance through a proxy [none]. */
+  readonly peerDial?: Readonly<Record<string, string>>;
   /** Where log lines go; default: nowhere. */
   readonly log?: Log;
   /** Another outside world, for tests; default: the machine's. */

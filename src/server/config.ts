@@ -1,0 +1,206 @@
+import { createHash } from 'node:crypto';
+import type { Address } from '../io/index.ts';
+import type { ConfState, MemberId } from '../raft/index.ts';
+import type { ReplicaTiming } from '../replica/index.ts';
+import type { Peer } from '../transport/index.ts';
+import { ConfigError, type InitialMember, SERVER_DEFAULTS, type ServerOptions } from './options.ts';
+import { bindAddress, parseUrl } from './url.ts';
+
+/** A checked configuration: ids derived, defaults filled in, addresses parsed. */
+export interface ServerConfig {
+  readonly name: string;
+  readonly clusterId: bigint;
+  readonly memberId: MemberId;
+  /** null: everything in memory. */
+  readonly dataDir: string | null;
+  readonly mayCreateLog: boolean;
+  readonly listenClients: readonly Address[];
+  /** null: advertise where the door really listens. */
+  readonly advertiseClientUrls: readonly string[] | null;
+  readonly listenPeers: Address;
+  readonly peers: readonly Peer[];
+  readonly confState: ConfState;
+  readonly timing: ReplicaTiming;
+}
+
+const ELECTION_TIMEOUT_MAX_MS = 50_000;
+const MEMBERS_MAX = 9;
+const NAME_BYTES_MAX = 128;
+/** Timeouts are counted in ticks; finer ticks spread the members' election timeouts better. */
+const TICKS_PER_HEARTBEAT = 5;
+
+/** @throws ConfigError with one line: which option, what is wrong, what to do. */
+export function resolveConfig(options: ServerOptions): ServerConfig {
+  const name = options.name ?? SERVER_DEFAULTS.name;
+  checkName('--name', name);
+  const listenPeerUrls = options.listenPeerUrls ?? [SERVER_DEFAULTS.listenPeerUrl];
+  const members = initialMembers(options, name, listenPeerUrls);
+  const token = options.initialClusterToken ?? SERVER_DEFAULTS.initialClusterToken;
+  const ids = new Map(members.map((member) => [member.name, memberIdOf(member, token)]));
+  const memberId = ids.get(name) as MemberId;
+  const sortedIds = [...ids.values()].sort(compareIds);
+  return {
+    name,
+    clusterId: hash64(['cluster', token, ...sortedIds.map(String)]),
+    memberId,
+    dataDir: resolveDataDir(options, name),
+    mayCreateLog: (options.initialClusterState ?? 'new') === 'new',
+    listenClients: listenAddresses(
+      '--listen-client-urls',
+      options.listenClientUrls ?? [SERVER_DEFAULTS.listenClientUrl],
+    ),
+    advertiseClientUrls: advertised('--advertise-client-urls', options.advertiseClientUrls),
+    listenPeers: onlyAddress('--listen-peer-urls', listenPeerUrls),
+    peers: members
+      .filter((member) => member.name !== name)
+      .map((member) => ({
+        memberId: ids.get(member.name) as MemberId,
+        address: dialAddress(options, member),
+      })),
+    confState: {
+      voters: sortedIds,
+      outgoingVoters: [],
+      learners: [],
+      learnersNext: [],
+      autoLeave: false,
+    },
+    timing: resolveTiming(options),
+  };
+}
+
+function initialMembers(
+  options: ServerOptions,
+  name: string,
+  listenPeerUrls: readonly string[],
+): readonly InitialMember[] {
+  const own = options.initialAdvertisePeerUrls ?? listenPeerUrls;
+  const members = options.initialCluster ?? [{ name, peerUrls: own }];
+  const option = '--initial-cluster';
+  if (members.length > MEMBERS_MAX) {
+    throw new ConfigError(
+      `${option}: ${members.length} members, at most ${MEMBERS_MAX} are possible`,
+    );
+  }
+  const names = new Set<string>();
+  const urls = new Set<string>();
+  for (const member of members) {
+    checkName(option, member.name);
+    if (names.has(member.name))
+      throw new ConfigError(`${option}: name '${member.name}' stands twice`);
+    names.add(member.name);
+    if (member.peerUrls.length === 0)
+      throw new ConfigError(`${option}: '${member.name}' has no URL`);
+    for (const url of member.peerUrls) {
+      parseUrl(option, url);
+      if (urls.has(url)) throw new ConfigError(`${option}: URL '${url}' stands twice`);
+      urls.add(url);
+    }
+  }
+  const self = members.find((member) => member.name === name);
+  if (self === undefined) {
+    throw new ConfigError(
+      `${option}: this member's name '${name}' is not in it: add ${name}=URL or correct --name`,
+    );
+  }
+  if (options.initialAdvertisePeerUrls !== undefined && !sameSet(self.peerUrls, own)) {
+    throw new ConfigError(
+      `${option}: '${name}' has ${self.peerUrls.join(',')} there but ${own.join(',')} in ` +
+        '--initial-advertise-peer-urls: make them equal',
+    );
+  }
+  return members;
+}
+
+function resolveTiming(options: ServerOptions): ReplicaTiming {
+  const heartbeatMs = options.heartbeatIntervalMs ?? SERVER_DEFAULTS.heartbeatIntervalMs;
+  const electionTimeoutMs = options.electionTimeoutMs ?? SERVER_DEFAULTS.electionTimeoutMs;
+  const requestTimeoutMs = options.requestTimeoutMs ?? SERVER_DEFAULTS.requestTimeoutMs;
+  checkMs('--heartbeat-interval', heartbeatMs);
+  checkMs('--election-timeout', electionTimeoutMs);
+  checkMs('--request-timeout', requestTimeoutMs);
+  if (electionTimeoutMs < 5 * heartbeatMs) {
+    throw new ConfigError(
+      `--election-timeout: ${electionTimeoutMs} ms must be at least 5 times the heartbeat ` +
+        `interval (${heartbeatMs} ms): raise it or lower --heartbeat-interval`,
+    );
+  }
+  if (electionTimeoutMs > ELECTION_TIMEOUT_MAX_MS) {
+    throw new ConfigError(
+      `--election-timeout: ${electionTimeoutMs} ms is above ${ELECTION_TIMEOUT_MAX_MS} ms`,
+    );
+  }
+  const tickMs = heartbeatMs / TICKS_PER_HEARTBEAT;
+  return { tickMs, heartbeatMs, electionTimeoutMs, requestTimeoutMs };
+}
+
+function resolveDataDir(options: ServerOptions, name: string): string | null {
+  const { dataDir } = options;
+  if (dataDir === undefined) return `${name}.quorate`;
+  if (typeof dataDir !== 'string') return null;
+  if (dataDir === '') throw new ConfigError('--data-dir: is empty: name a directory');
+  return dataDir;
+}
+
+function listenAddresses(option: string, urls: readonly string[]): readonly Address[] {
+  if (urls.length === 0) throw new ConfigError(`${option}: needs at least one URL`);
+  return urls.map((url) => bindAddress(parseUrl(option, url)));
+}
+
+function onlyAddress(option: string, urls: readonly string[]): Address {
+  const [address, ...more] = listenAddresses(option, urls);
+  if (address === undefined || more.length > 0) {
+    throw new ConfigError(`${option}: exactly one URL is possible here, ${urls.length} were given`);
+  }
+  return address;
+}
+
+function advertised(option: string, urls: readonly string[] | undefined): readonly string[] | null {
+  if (urls === undefined) return null;
+  for (const url of urls) {
+    const { host } = parseUrl(option, url);
+    if (host === '0.0.0.0' || host === '::') {
+      throw new ConfigError(`${option}: '${url}': nobody can dial '${host}': name the real host`);
+    }
+  }
+  return urls;
+}
+
+function dialAddress(options: ServerOptions, member: InitialMember): Address {
+  const dial = options.peerDial?.[member.name];
+  if (dial !== undefined) return parseUrl('--peer-dial', dial);
+  return bindAddress(parseUrl('--initial-cluster', member.peerUrls[0] as string));
+}
+
+function checkName(option: string, name: string): void {
+  if (name === '' || Buffer.byteLength(name) > NAME_BYTES_MAX || /[\s=,]/.test(name)) {
+    throw new ConfigError(
+      `${option}: '${name}' is no member name: 1 to ${NAME_BYTES_MAX} bytes, no space, '=' or ','`,
+    );
+  }
+}
+
+function checkMs(option: string, value: number): void {
+  if (!Number.isSafeInteger(value) || value < 1) {
+    throw new ConfigError(
+      `${option}: ${value} is no number of milliseconds: give an integer from 1`,
+    );
+  }
+}
+
+function sameSet(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((item) => b.includes(item));
+}
+
+/** Derived from what all members are told alike, so that they agree without talking (as etcd does). */
+function memberIdOf(member: InitialMember, token: string): MemberId {
+  return hash64(['member', token, member.name, ...[...member.peerUrls].sort()]);
+}
+
+function hash64(parts: readonly string[]): bigint {
+  const id = createHash('sha256').update(JSON.stringify(parts)).digest().readBigUInt64BE(0);
+  return id === 0n ? 1n : id;
+}
+
+function compareIds(a: bigint, b: bigint): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
