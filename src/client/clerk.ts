@@ -1,0 +1,263 @@
+import { decodeAnswer, type KeyValue, KvError, type MemberStatus } from '../api/index.ts';
+import { systemClock, systemRandom } from '../io/index.ts';
+import { type CallOptions, ClerkCore, type ClerkIo } from './core.ts';
+import { parseEndpoint } from './endpoint.ts';
+import { grpcChannels } from './grpc-channel.ts';
+import type { OpenedSession } from './opening.ts';
+import { type ClerkOptions, checkOptions } from './options.ts';
+import {
+  deleteOf,
+  integer,
+  type RangeOptions,
+  rangeOf,
+  type Span,
+  type TxnRequest,
+  txnOf,
+} from './request.ts';
+import {
+  type AppendOutcome,
+  type DeleteOutcome,
+  type Entry,
+  entryOf,
+  expectType,
+  type PutOutcome,
+  type RangeOutcome,
+  type Resolution,
+  rangeOutcomeOf,
+  resolutionOf,
+  stepOutcomeOf,
+  type TxnOutcome,
+} from './result.ts';
+import { type As, type Bytes, bytesOf, type Out, outOf } from './text.ts';
+
+/** What every write takes. */
+export interface WriteOptions extends CallOptions {
+  /**
+   * The command's number in a named session, for scripts that count by themselves. The next number
+   * is executed; an executed one gets the answer that was given first, and nothing happens; a
+   * larger one is refused with OUT_OF_ORDER, which names the next one.
+   */
+  readonly seq?: number;
+}
+
+/** How keys and values are given out. */
+export interface Format<A extends As> {
+  /** Default: `text`, which refuses what is not UTF-8. */
+  readonly as?: A;
+}
+
+/** What a write takes that can tell what was there before. */
+export interface PrevOptions<A extends As> extends WriteOptions, Format<A> {
+  /** Answer with what the keys held before. Default: false. */
+  readonly prevKv?: boolean;
+}
+
+/** What every read takes. */
+export interface ReadOptions<A extends As> extends CallOptions, Format<A> {
+  /**
+   * Let any member answer from what it has: faster, works without a majority, and may be stale.
+   * Default: false, that is linearizable.
+   */
+  readonly serializable?: boolean;
+}
+
+/**
+ * A client of a cluster. Every command is executed exactly once, and commands of one clerk in the
+ * order of the calls, awaited or not; it is retried under its number until that is certain, on
+ * whatever member leads. A rejected call's `KvError.outcome` says whether the command happened.
+ * A read sees every write that was acknowledged before the read was called, by whomever; a read
+ * called while writes are under way may run before or after them: await what it must see.
+ */
+export class Clerk {
+  readonly #core: ClerkCore;
+
+  /** Use `Clerk.connect`. */
+  constructor(core: ClerkCore) {
+    this.#core = core;
+  }
+
+  /**
+   * Connects to a cluster. With a session name, resolves when the session is open; without one at
+   * once, and the anonymous session is opened by the first write.
+   * @throws KvError INVALID_ARGUMENT for unusable options; DEADLINE_* or CANCELLED_* when the
+   *   session could not be opened in time.
+   */
+  static connect(options: ClerkOptions): Promise<Clerk> {
+    const io = { clock: systemClock, random: systemRandom, channels: grpcChannels(systemClock) };
+    return createClerk(options, io);
+  }
+
+  /**
+   * The session in use; null before an anonymous one is opened by the first write, and after one
+   * expired until the next write opens another.
+   */
+  get session(): OpenedSession | null {
+    return this.#core.session;
+  }
+
+  /** Sets a key. */
+  async put<A extends As = 'text'>(
+    key: Bytes,
+    value: Bytes,
+    options: PrevOptions<A> = {},
+  ): Promise<PutOutcome<A>> {
+    const { prevKv = false } = options;
+    const operation = { key: bytesOf(key, 'key'), value: bytesOf(value, 'value'), prevKv };
+    const written = await this.#core.write('put', { type: 'put', ...operation }, options);
+    const result = expectType(written.answer, 'put', wanted('put', options));
+    const prev = result.prevKv === null ? null : entryOf(result.prevKv, formatOf(options));
+    return { seq: written.seq, revision: result.revision, prev };
+  }
+
+  /** Adds to the end of a key's value; on a missing key it acts like `put`. */
+  async append(key: Bytes, value: Bytes, options: WriteOptions = {}): Promise<AppendOutcome> {
+    const operation = { key: bytesOf(key, 'key'), value: bytesOf(value, 'value') };
+    const written = await this.#core.write('append', { type: 'append', ...operation }, options);
+    const result = expectType(written.answer, 'append', wanted('append', options));
+    return { seq: written.seq, revision: result.revision, valueBytes: result.valueBytes };
+  }
+
+  /** Deletes a key, or all keys of a span. */
+  async delete<A extends As = 'text'>(
+    span: Span,
+    options: PrevOptions<A> = {},
+  ): Promise<DeleteOutcome<A>> {
+    const operation = deleteOf(span, options.prevKv ?? false);
+    const written = await this.#core.write('delete', operation, options);
+    const { revision, deleted, prevKvs } = expectType(
+      written.answer,
+      'delete',
+      wanted('delete', options),
+    );
+    const prev = prevKvs.map((kv) => entryOf(kv, formatOf(options)));
+    return { seq: written.seq, revision, deleted, prev };
+  }
+
+  /** Looks at conditions and takes one of two lists of steps, all in one revision. */
+  async txn<A extends As = 'text'>(
+    request: TxnRequest,
+    options: WriteOptions & Format<A> = {},
+  ): Promise<TxnOutcome<A>> {
+    const written = await this.#core.write('txn', txnOf(request), options);
+    const result = expectType(written.answer, 'txn', wanted('txn', options));
+    const results = result.results.map((one) => stepOutcomeOf(one, formatOf(options)));
+    const { revision, succeeded } = result;
+    return { seq: written.seq, revision, succeeded, results };
+  }
+
+  /**
+   * The value of a key; null when there is none. Text unless `{ as: 'bytes' }` is asked for.
+   * @throws KvError INVALID_ARGUMENT when text is wanted and the value is not UTF-8.
+   */
+  async get<A extends As = 'text'>(
+    key: Bytes,
+    options: ReadOptions<A> & Pick<RangeOptions, 'revision'> = {},
+  ): Promise<Out<A> | null> {
+    const kv = await this.#getOne(key, options);
+    return kv === null ? null : outOf(kv.value, formatOf(options), 'the value');
+  }
+
+  /** A key with its value and revisions; null when there is none. */
+  async getEntry<A extends As = 'text'>(
+    key: Bytes,
+    options: ReadOptions<A> & Pick<RangeOptions, 'revision'> = {},
+  ): Promise<Entry<A> | null> {
+    const kv = await this.#getOne(key, options);
+    return kv === null ? null : entryOf(kv, formatOf(options));
+  }
+
+  /** Reads the keys of a span in the order of their bytes. */
+  async range<A extends As = 'text'>(
+    span: Span,
+    options: ReadOptions<A> & RangeOptions = {},
+  ): Promise<RangeOutcome<A>> {
+    const query = { serializable: options.serializable ?? false, query: rangeOf(span, options) };
+    const answer = await this.#core.ask('range', query, options);
+    const result = expectType(answer, 'range', wanted('range', {}));
+    return rangeOutcomeOf(result, formatOf(options));
+  }
+
+  /**
+   * What became of a command of this clerk's session, or of another one's: for after a rejection
+   * whose outcome is unknown. Of a command that this clerk gave up, waits until that is certain.
+   */
+  async resolve(
+    seq: number,
+    options: CallOptions & { readonly sessionId?: number } = {},
+  ): Promise<Resolution> {
+    integer(seq, 'seq', 1);
+    const ownId = this.#core.session?.id;
+    const sessionId = options.sessionId ?? ownId;
+    if (sessionId === undefined) {
+      throw new KvError('INVALID_ARGUMENT', 'resolve: no session is open: name one by sessionId');
+    }
+    integer(sessionId, 'sessionId', 1);
+    if (sessionId === ownId) {
+      const ending = await this.#core.ending(seq, options);
+      if (ending !== null) return ending;
+    }
+    const query = { type: 'resolve', sessionId, seq } as const;
+    const answer = await this.#core.ask('resolve', { serializable: false, query }, options);
+    const { state, answer: kept } = expectType(answer, 'resolve', wanted('resolve', {}));
+    if (state !== 'executed') return { state };
+    if (kept === null) throw new KvError('BAD_PEER', 'resolve: executed, but without its answer');
+    return resolutionOf(decodeAnswer(kept));
+  }
+
+  /** How a member sees itself: the one in use, or the one at `endpoint`. */
+  async status(endpoint: string | null = null, options: CallOptions = {}): Promise<MemberStatus> {
+    const parsed = endpoint === null ? null : parseEndpoint(endpoint);
+    return await this.#core.status(parsed, options);
+  }
+
+  /**
+   * Rejects what is under way, ends an anonymous session if that is possible at once, and releases
+   * every socket and timer. A named session stays for the next clerk. Twice is safe.
+   */
+  close(): Promise<void> {
+    return this.#core.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #getOne(
+    key: Bytes,
+    options: ReadOptions<As> & Pick<RangeOptions, 'revision'>,
+  ): Promise<KeyValue | null> {
+    const { revision, serializable = false } = options;
+    const range = rangeOf(bytesOf(key, 'key'), revision === undefined ? {} : { revision });
+    const answer = await this.#core.ask('get', { serializable, query: range }, options);
+    return expectType(answer, 'range', wanted('get', {})).kvs[0] ?? null;
+  }
+}
+
+/**
+ * A clerk on any clock, randomness and channels: the same code in production and in simulations.
+ * @throws KvError as `Clerk.connect`.
+ */
+export async function createClerk(options: ClerkOptions, io: ClerkIo): Promise<Clerk> {
+  const checked = checkOptions(options);
+  const { signal } = options;
+  const core = new ClerkCore(checked, io);
+  try {
+    if (checked.session.name !== null) await core.open(signal === undefined ? {} : { signal });
+    else if (signal?.aborted === true) {
+      const said = 'connecting: called off before it began';
+      throw new KvError('CANCELLED_NOT_APPLIED', said, { cause: signal.reason });
+    }
+  } catch (error) {
+    await core.close();
+    throw error;
+  }
+  return new Clerk(core);
+}
+
+function formatOf<A extends As>(options: Format<A>): A {
+  return options.as ?? ('text' as A);
+}
+
+function wanted(what: string, { seq }: WriteOptions): { what: string; repeatedSeq: number | null } {
+  return { what, repeatedSeq: seq ?? null };
+}
