@@ -1,0 +1,187 @@
+import { Command, Option } from 'commander';
+import { API_LIMITS, KvError } from '../api/index.ts';
+import { Clerk } from '../client/index.ts';
+import { parseDurationMs } from './duration.ts';
+import { CliError, EXIT, type ExitCode, oneLine, usageError } from './exit.ts';
+import type { Host } from './host.ts';
+import type { OutputFormat } from './output.ts';
+
+const DEFAULT_ENDPOINT = '127.0.0.1:2379';
+
+/** Flags that every client command has, as commander gives them. */
+export interface ClientFlags {
+  readonly endpoints?: string;
+  readonly timeout: string;
+  readonly writeOut: OutputFormat;
+}
+
+/** Flags of the commands that write. */
+export interface WriteFlags extends ClientFlags {
+  readonly session?: string;
+  readonly seq?: string;
+}
+
+/** How long and how each call of a clerk waits. */
+export interface CallOptions {
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
+/** A subcommand that talks to a cluster. */
+export function clientCommand(name: string, description: string): Command {
+  return new Command(name)
+    .description(description)
+    .option(
+      '--endpoints <LIST>',
+      `members' client addresses, host:port or URL, comma separated (default: ${DEFAULT_ENDPOINT})`,
+    )
+    .option('--timeout <TIME>', 'how long to wait for the answer', '5s')
+    .addOption(
+      new Option('-w, --write-out <FORMAT>', 'simple, or json with keys and values in base64')
+        .choices(['simple', 'json'])
+        .default('simple'),
+    );
+}
+
+/** A subcommand that changes something, exactly once if a session is named. */
+export function writeCommand(name: string, description: string): Command {
+  return clientCommand(name, description)
+    .option('--session <NAME>', 'run as a command of this session: repeating it runs it once')
+    .option('--seq <N>', "the command's number in the session, from 1 (default: the next one)");
+}
+
+/** Runs a read with a clerk of its own. */
+export async function read(
+  flags: ClientFlags,
+  host: Host,
+  run: (clerk: Clerk, options: CallOptions) => Promise<ExitCode>,
+): Promise<ExitCode> {
+  const options = callOptions(flags, host);
+  const clerk = await connect(flags, host, null);
+  try {
+    return await run(clerk, options);
+  } catch (error) {
+    throw error instanceof KvError ? readFailure(error) : error;
+  } finally {
+    await clerk.close();
+  }
+}
+
+/** Runs a write with a clerk of its own; `seq` is null outside a named session. */
+export async function write(
+  flags: WriteFlags,
+  host: Host,
+  run: (clerk: Clerk, options: CallOptions & { readonly seq?: number }) => Promise<Uint8Array>,
+): Promise<ExitCode> {
+  const options = callOptions(flags, host);
+  const given = seqFlag(flags);
+  const clerk = await connect(flags, host, flags.session ?? null);
+  const { session } = clerk;
+  const seq = flags.session === undefined ? null : (given ?? (session?.lastSeq ?? 0) + 1);
+  try {
+    await host.out(await run(clerk, seq === null ? options : { ...options, seq }));
+    return EXIT.ok;
+  } catch (error) {
+    throw error instanceof KvError ? writeFailure(error, flags.session ?? null, seq) : error;
+  } finally {
+    await clerk.close();
+  }
+}
+
+/** The endpoints meant by flag or variable, in order. */
+export function endpointsOf(flags: ClientFlags, host: Host): string[] {
+  const { QUORATE_ENDPOINTS: ours, ETCDCTL_ENDPOINTS: etcds } = host.environment;
+  const [text, source] =
+    flags.endpoints !== undefined
+      ? [flags.endpoints, '--endpoints']
+      : (ours ?? '') !== ''
+        ? [ours, 'QUORATE_ENDPOINTS']
+        : (etcds ?? '') !== ''
+          ? [etcds, 'ETCDCTL_ENDPOINTS']
+          : [DEFAULT_ENDPOINT, ''];
+  const endpoints = (text ?? '').split(',').map((each) => each.trim());
+  if (endpoints.some((each) => each === '')) {
+    throw usageError(
+      `${source}: '${oneLine(text ?? '')}' has an empty item; write host:port,host:port`,
+    );
+  }
+  return endpoints;
+}
+
+export function callOptions(flags: ClientFlags, host: Host): CallOptions {
+  const timeoutMs = parseDurationMs(flags.timeout);
+  if (timeoutMs === null) {
+    throw usageError(
+      `--timeout: '${oneLine(flags.timeout)}' is not a duration such as 500ms, 5s or 1m`,
+    );
+  }
+  return { timeoutMs, signal: host.signal };
+}
+
+/** The number given with --seq; null for none. */
+export function seqFlag(flags: WriteFlags): number | null {
+  if (flags.seq === undefined) return null;
+  if (flags.session === undefined)
+    throw usageError('--seq: needs --session NAME, whose command it numbers');
+  const seq = /^\d{1,16}$/.test(flags.seq) ? Number(flags.seq) : Number.NaN;
+  if (Number.isSafeInteger(seq) && seq >= 1) return seq;
+  throw usageError(`--seq: '${oneLine(flags.seq)}' is not a whole number from 1 on`);
+}
+
+/** Opens the clerk. A failure here is certain: the command itself was not sent. */
+export async function connect(
+  flags: ClientFlags,
+  host: Host,
+  session: string | null,
+): Promise<Clerk> {
+  const { timeoutMs, signal } = callOptions(flags, host);
+  const options = { endpoints: endpointsOf(flags, host), requestTimeoutMs: timeoutMs, signal };
+  try {
+    return await Clerk.connect(session === null ? options : { ...options, session });
+  } catch (error) {
+    if (!(error instanceof KvError)) throw error;
+    const code = error.code === 'INVALID_ARGUMENT' ? EXIT.usage : EXIT.failed;
+    throw new CliError(code, `${oneLine(error.message)} (the command was not sent)`, {
+      cause: error,
+    });
+  }
+}
+
+function readFailure(error: KvError): CliError {
+  const code = error.code === 'INVALID_ARGUMENT' ? EXIT.usage : EXIT.failed;
+  return new CliError(code, oneLine(error.message), { cause: error });
+}
+
+function writeFailure(error: KvError, session: string | null, seq: number | null): CliError {
+  const message = oneLine(error.message);
+  switch (error.outcome) {
+    case 'notApplied': {
+      const code = error.code === 'INVALID_ARGUMENT' ? EXIT.usage : EXIT.failed;
+      return new CliError(code, `${message}${limitOf(error)} (not applied)`, { cause: error });
+    }
+    case 'applied':
+      return new CliError(EXIT.applied, `${message} (applied earlier)`, { cause: error });
+    case 'unknown': {
+      const advice =
+        session === null
+          ? 'read before you repeat it; with --session NAME a repetition runs it at most once'
+          : `repeat it with --session ${quoted(session)} --seq ${seq}: it runs at most once`;
+      return new CliError(EXIT.unknown, `${message} (outcome unknown: ${advice})`, {
+        cause: error,
+      });
+    }
+    default:
+      return error.outcome satisfies never;
+  }
+}
+
+/** A word as a shell reads it back. */
+function quoted(word: string): string {
+  return /^[\w./:@-]+$/.test(word) ? word : `'${oneLine(word).replaceAll("'", "'\\''")}'`;
+}
+
+function limitOf({ code }: KvError): string {
+  if (code !== 'TOO_LARGE') return '';
+  const bytes = API_LIMITS.requestBytesMax;
+  return `: key and value may have ${bytes} bytes (${bytes / 1024 / 1024} MiB) together; split it`;
+}

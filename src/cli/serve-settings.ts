@@ -1,0 +1,90 @@
+import { etcdFlagNames, verdictOnEtcdFlag } from './etcd-flags.ts';
+import { CliError, EXIT, oneLine, reasonOf, usageError } from './exit.ts';
+import { SERVE_FLAGS, type ServeFlagName, type ServeSettings } from './serve-flags.ts';
+import { suggest } from './suggest.ts';
+
+/** Variables that are ours without being a flag of `serve`. */
+const OTHER_VARIABLES = ['QUORATE_ENDPOINTS'] as const;
+
+const FLAG_NAMES = Object.keys(SERVE_FLAGS) as ServeFlagName[];
+
+export interface ResolvedSettings {
+  readonly settings: ServeSettings;
+  /** One line for each variable that has no effect. */
+  readonly warnings: readonly string[];
+  /** Variables that settings came from, by flag, for error lines. */
+  readonly variables: ReadonlyMap<ServeFlagName, string>;
+}
+
+/** The flag's variable: `--data-dir` is QUORATE_DATA_DIR and ETCD_DATA_DIR. */
+export function variableOf(flag: string, prefix: 'QUORATE' | 'ETCD'): string {
+  return `${prefix}_${flag.replaceAll('-', '_').toUpperCase()}`;
+}
+
+/**
+ * Brings flags and variables together. A flag wins over QUORATE_…, that over ETCD_…; an empty
+ * variable counts as not set, as etcd has it.
+ * @throws CliError (usage) at the first value that cannot be used.
+ */
+export function resolveSettings(
+  flags: Readonly<Partial<Record<ServeFlagName, string>>>,
+  environment: Readonly<Record<string, string | undefined>>,
+): ResolvedSettings {
+  const warnings = checkVariables(environment);
+  const settings: Record<string, unknown> = {};
+  const variables = new Map<ServeFlagName, string>();
+  for (const flag of FLAG_NAMES) {
+    const variable = [variableOf(flag, 'QUORATE'), variableOf(flag, 'ETCD')].find(
+      (name) => (environment[name] ?? '') !== '',
+    );
+    const text = flags[flag] ?? (variable === undefined ? undefined : environment[variable]);
+    if (text === undefined) continue;
+    if (flags[flag] === undefined && variable !== undefined) variables.set(flag, variable);
+    settings[flag] = parseFlag(flag, text, variables);
+  }
+  return { settings, warnings, variables };
+}
+
+/** A line about a flag, with the variable it was set by: `--name: … (from ETCD_NAME)`. */
+export function withSource(line: string, variables: ReadonlyMap<string, string>): string {
+  const flag = /^--([a-z-]+):/.exec(line)?.[1] ?? '';
+  const variable = variables.get(flag);
+  return oneLine(variable === undefined ? line : `${line} (from ${variable})`);
+}
+
+function parseFlag(
+  flag: ServeFlagName,
+  text: string,
+  variables: ReadonlyMap<string, string>,
+): unknown {
+  try {
+    if (text === '') throw new Error('is empty; give it a value or leave it out');
+    return SERVE_FLAGS[flag].parse(text);
+  } catch (error) {
+    const line = withSource(`--${flag}: ${reasonOf(error)}`, variables);
+    throw new CliError(EXIT.usage, line, { cause: error });
+  }
+}
+
+function checkVariables(environment: Readonly<Record<string, string | undefined>>): string[] {
+  const warnings: string[] = [];
+  for (const flag of etcdFlagNames()) {
+    const variable = variableOf(flag, 'ETCD');
+    if ((environment[variable] ?? '') === '') continue;
+    if (verdictOnEtcdFlag(flag) === 'refused') throw usageError(refusal(variable));
+    warnings.push(`${variable} has no meaning here and is ignored; unset it`);
+  }
+  const known = [...FLAG_NAMES.map((flag) => variableOf(flag, 'QUORATE')), ...OTHER_VARIABLES];
+  for (const variable of Object.keys(environment)) {
+    if (!variable.startsWith('QUORATE_') || known.includes(variable)) continue;
+    const meant = suggest(variable, known);
+    if (meant !== null)
+      warnings.push(`${variable} is not known and ignored (did you mean ${meant}?)`);
+  }
+  return warnings;
+}
+
+/** The line for something of etcd's that changes too much to be left out silently. */
+export function refusal(setting: string): string {
+  return `${setting} is etcd's and not supported here: remove it, or provide for what it does`;
+}

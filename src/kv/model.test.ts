@@ -1,0 +1,298 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import {
+  type Answer,
+  type Command,
+  type Compare,
+  decodeAnswer,
+  encodeCommand,
+  type KeyRange,
+  type Operation,
+  type TxnOperation,
+} from '../api/index.ts';
+import { KV_LIMITS, KvStateMachine } from './index.ts';
+import { Harness, nonce, rangeOf, readable } from './testing/harness.ts';
+import { Model } from './testing/model.ts';
+
+const LIMITS = {
+  ...KV_LIMITS,
+  valueBytesMax: 6,
+  sessionsMax: 4,
+  sessionAnswersMax: 4,
+  sessionTtlMsMin: 10,
+  sessionTtlMsMax: 100,
+};
+
+/** A command of a session, said relative to where the session is when it comes up. */
+interface Relative {
+  readonly type: 'relative';
+  readonly sessionId: number;
+  /** 0 is the next seq, -1 the last one again, 1 a gap. */
+  readonly seqStep: number;
+  /** From the newest answer backwards that is acknowledged; null for no acknowledgement. */
+  readonly unacked: number | null;
+  /** 0 is the current incarnation. */
+  readonly incarnationStep: number;
+  readonly operation: Operation;
+}
+
+interface Batch {
+  readonly commands: readonly (Command | Relative)[];
+  readonly passedMs: number;
+  /** A new machine takes over on the same store. */
+  readonly restart: boolean;
+}
+
+/** Everything that must have come up, or the test proves less than it says. */
+const REACHED = [
+  ...['put', 'append', 'delete', 'txn', 'skip', 'openSession', 'closeSession'],
+  ...['TOO_LARGE', 'FUTURE_REVISION', 'INVALID_ARGUMENT', 'OUT_OF_ORDER', 'SESSIONS_FULL'],
+  ...['SESSION_STALE', 'SESSION_FENCED', 'SESSION_EXPIRED', 'SESSION_UNKNOWN'],
+  ...['SESSION_WINDOW_FULL', 'repeated', 'resumed', 'taken back'],
+];
+
+test('random batches: answers, reads of every revision and hashes are those of the model', () => {
+  const reached = new Map<string, number>();
+  fc.assert(
+    fc.property(fc.array(batch(), { minLength: 1, maxLength: 25 }), (batches) => {
+      const kv = new Harness(LIMITS);
+      const model = new Model(LIMITS);
+      let machine = kv.machine;
+      let timeMs = 1000;
+      for (const [i, { commands, passedMs, restart }] of batches.entries()) {
+        if (restart) machine = new KvStateMachine({ store: kv.store, limits: LIMITS });
+        timeMs += passedMs;
+        model.startBatch(timeMs);
+        const said = commands.map((each) => {
+          const command = each.type === 'relative' ? absolute(each, model) : each;
+          return { command, expected: model.apply(command) };
+        });
+        const encoded = said.map(({ command }) => encodeCommand(command));
+        const answers = machine.apply({ index: i + 1, term: 1, timeMs, commands: encoded });
+        expect(answers.map(plain)).toEqual(said.map(({ expected }) => expected));
+        for (const [at, answer] of answers.entries()) count(reached, said[at]?.command, answer);
+        expect(machine.revision).toBe(model.revision);
+        expect(machine.sessions).toBe(model.sessions.size);
+        expect(machine.stateHash()).toBe(machine.recomputeStateHash());
+      }
+      expectSameReads(machine, model);
+    }),
+    { numRuns: 250, seed: 42 },
+  );
+  for (const name of REACHED) expect([name, (reached.get(name) ?? 0) > 10]).toEqual([name, true]);
+});
+
+function count(
+  reached: Map<string, number>,
+  command: Command | undefined,
+  bytes: Uint8Array,
+): void {
+  const answer = decodeAnswer(bytes);
+  const names: string[] = [answer.type === 'error' ? answer.code : answer.type];
+  if (command?.type === 'openSession' && answer.type === 'openSession' && answer.resumed) {
+    names.push('resumed');
+  }
+  if (command?.type === 'operation') {
+    if (command.operation.type === 'txn' && answer.type === 'error') names.push('taken back');
+    if (answer.type !== 'error' && answer.type !== command.operation.type) names.push('repeated');
+  }
+  for (const name of names) reached.set(name, (reached.get(name) ?? 0) + 1);
+}
+
+function absolute(relative: Relative, model: Model): Command {
+  const { sessionId, seqStep, unacked, incarnationStep, operation } = relative;
+  const known = model.sessions.get(sessionId);
+  const lastSeq = known?.answers.length ?? 0;
+  const session = {
+    sessionId,
+    incarnation: Math.max(0, (known?.incarnation ?? 1) + incarnationStep),
+    seq: Math.max(0, lastSeq + 1 + seqStep),
+    ackedSeq: unacked === null ? 0 : Math.max(0, lastSeq - unacked),
+  };
+  return { type: 'operation', session, operation };
+}
+
+function expectSameReads(machine: KvStateMachine, model: Model): void {
+  const everything = rangeOf({ from: new Uint8Array(0), to: null });
+  for (let revision = 1; revision <= model.revision; revision++) {
+    const query = { ...everything, revision };
+    const answer = plain(machine.query({ serializable: true, query }));
+    expect(answer).toEqual(model.range({ ...everything, revision }));
+  }
+  for (let sessionId = 1; sessionId <= 5; sessionId++) {
+    for (let seq = 1; seq <= 6; seq++) {
+      const query = { type: 'resolve', sessionId, seq } as const;
+      expect(plain(machine.query({ serializable: true, query }))).toEqual(
+        model.resolve(sessionId, seq),
+      );
+    }
+  }
+}
+
+/** The answer as the model would say it. */
+function plain(bytes: Uint8Array): unknown {
+  return plainAnswer(decodeAnswer(bytes));
+}
+
+function plainAnswer(answer: Answer): unknown {
+  switch (answer.type) {
+    case 'error':
+      return { type: 'error', code: answer.code };
+    case 'openSession':
+      return {
+        ...answer,
+        lastAnswer: answer.lastAnswer === null ? null : plain(answer.lastAnswer),
+      };
+    case 'resolve':
+      return { ...answer, answer: answer.answer === null ? null : plain(answer.answer) };
+    default:
+      return readable(answer);
+  }
+}
+
+// ── what happens ───────────────────────────────────────────────────────────────────────────────
+
+function batch(): fc.Arbitrary<Batch> {
+  return fc.record({
+    commands: fc.array(command(), { maxLength: 8 }),
+    passedMs: fc.oneof({ weight: 5, arbitrary: fc.nat(5) }, { weight: 1, arbitrary: fc.nat(60) }),
+    restart: fc.boolean(),
+  });
+}
+
+function command(): fc.Arbitrary<Command | Relative> {
+  const name = fc.constantFrom('', 'n', 'm').map((each) => bytesOf(each));
+  const open = fc.record({
+    type: fc.constant('openSession' as const),
+    name,
+    nonce: fc.nat(6).map(nonce),
+    ttlMs: fc.integer({ min: 50, max: 150 }),
+  });
+  const close = fc.record({
+    type: fc.constant('closeSession' as const),
+    sessionId: fc.nat(5),
+    incarnation: fc.integer({ min: 1, max: 3 }),
+  });
+  const inSession = fc.record({
+    type: fc.constant('relative' as const),
+    sessionId: fc.integer({ min: 1, max: 4 }),
+    seqStep: fc.constantFrom(0, 0, 0, 0, 0, 0, -1, -2, -3, 1),
+    unacked: fc.constantFrom(null, null, 0, 1, 2),
+    incarnationStep: fc.constantFrom(0, 0, 0, 0, 0, 0, 0, 0, -1, 1),
+    operation: operation(),
+  });
+  const plainOperation = fc.record({
+    type: fc.constant('operation' as const),
+    session: fc.constant(null),
+    operation: operation(),
+  });
+  return fc.oneof(
+    { weight: 3, arbitrary: open },
+    { weight: 1, arbitrary: close },
+    { weight: 13, arbitrary: inSession },
+    { weight: 3, arbitrary: plainOperation },
+  );
+}
+
+/** Valid by form: each part of a transaction writes keys of its own. */
+function operation(): fc.Arbitrary<Operation> {
+  const keys = ['a', 'b', '\x00', '\xff', '__proto__'];
+  const any = fc.constantFrom(...keys);
+  const nested = fc
+    .tuple(branch('b', 1), branch('b', 1))
+    .chain(([success, failure]) =>
+      compares().map((each): Operation => ({ type: 'txn', compares: each, success, failure })),
+    );
+  const nesting = fc.tuple(nested, branch('a', 3), branch('a', 2), compares());
+  return fc.oneof(
+    { weight: 4, arbitrary: any.chain(put) },
+    { weight: 4, arbitrary: any.chain(append) },
+    { weight: 2, arbitrary: del() },
+    { weight: 1, arbitrary: fc.constant<Operation>({ type: 'skip' }) },
+    {
+      weight: 4,
+      arbitrary: nesting.map(([inner, success, failure, each]): Operation => {
+        return {
+          type: 'txn',
+          compares: each,
+          success: [...success, inner as TxnOperation],
+          failure,
+        };
+      }),
+    },
+  );
+}
+
+/** Reads, and at most one write each of `key` and of a key before it, and a delete of others. */
+function branch(key: string, readsMax: number): fc.Arbitrary<TxnOperation[]> {
+  const writes = fc.tuple(
+    fc.option(fc.oneof(put(key), append(key))),
+    fc.option(put(`${key}0`)),
+    fc.option(fc.constant(deletionOf({ from: bytesOf('c'), to: null }, true))),
+  );
+  return fc.tuple(writes, fc.array(read(), { maxLength: readsMax })).map(([some, reads]) => {
+    const [first, second, third] = some;
+    const parts = [first, reads[0], second, third, ...reads.slice(1)];
+    return parts.filter((part) => part !== null && part !== undefined) as TxnOperation[];
+  });
+}
+
+function put(key: string): fc.Arbitrary<Extract<Operation, { type: 'put' }>> {
+  return fc.record({
+    type: fc.constant('put' as const),
+    key: fc.constant(bytesOf(key)),
+    value: fc.uint8Array({ maxLength: 4 }),
+    prevKv: fc.boolean(),
+  });
+}
+
+function append(key: string): fc.Arbitrary<Extract<Operation, { type: 'append' }>> {
+  return fc.record({
+    type: fc.constant('append' as const),
+    key: fc.constant(bytesOf(key)),
+    value: fc.uint8Array({ maxLength: 3 }),
+  });
+}
+
+function del(): fc.Arbitrary<Operation> {
+  return fc.tuple(span(), fc.boolean()).map(([range, prevKv]) => deletionOf(range, prevKv));
+}
+
+function deletionOf(range: KeyRange, prevKv: boolean): Extract<Operation, { type: 'delete' }> {
+  return { type: 'delete', range, prevKv };
+}
+
+function read(): fc.Arbitrary<TxnOperation> {
+  return fc.record({
+    type: fc.constant('range' as const),
+    range: span(),
+    limit: fc.option(fc.integer({ min: 1, max: 3 })),
+    revision: fc.option(fc.integer({ min: 1, max: 12 })),
+    keysOnly: fc.boolean(),
+    countOnly: fc.boolean(),
+  }) as fc.Arbitrary<TxnOperation>;
+}
+
+function compares(): fc.Arbitrary<Compare[]> {
+  const relation = fc.constantFrom('equal', 'notEqual', 'greater', 'less');
+  const target = fc.constantFrom('version', 'createRevision', 'modRevision');
+  const operand = fc.oneof(
+    fc.record({ target, value: fc.nat(4) }),
+    fc.record({ target: fc.constant('value'), value: fc.uint8Array({ maxLength: 1 }) }),
+  );
+  const one = fc.record({ range: span(), relation, operand }) as fc.Arbitrary<Compare>;
+  return fc.array(one, { maxLength: 2 });
+}
+
+function span(): fc.Arbitrary<KeyRange> {
+  const single = fc.constantFrom('a', 'b', '__proto__').map((key) => rangeOf(key).range);
+  const bound = fc.constantFrom('\x00', 'a', 'a0', 'b', '\xff').map(bytesOf);
+  const range = fc.record({ from: bound, to: fc.option(bound) });
+  // Below a zero byte there is no key, and the wire cannot say it: see `writeKeyRange`.
+  const sayable = range.filter(({ to }) => to === null || to.length !== 1 || to[0] !== 0);
+  return fc.oneof(single, sayable);
+}
+
+function bytesOf(characters: string): Uint8Array {
+  return Uint8Array.from(characters, (character) => character.charCodeAt(0));
+}
