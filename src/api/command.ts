@@ -64,7 +64,10 @@ export interface Range {
   readonly countOnly: boolean;
 }
 
-/** A condition on every key of a range; a missing single key compares as all zeros (VALUE: as false). */
+/**
+ * A condition on every key of a range; a missing single key compares as all zeros (VALUE: as
+ * false).
+ */
 export interface Compare {
   readonly range: KeyRange;
   readonly relation: 'equal' | 'notEqual' | 'greater' | 'less';
@@ -112,7 +115,10 @@ export interface CloseSession {
   readonly incarnation: number;
 }
 
-/** What one entry of a batch in the log says. `session` null: executed once per appearance, without dedupe. */
+/**
+ * What one entry of a batch in the log says. `session` null: executed once per appearance, without
+ * dedupe.
+ */
 export type Command =
   | {
       readonly type: 'operation';

@@ -4,7 +4,10 @@
  */
 export type Outcome = 'notApplied' | 'unknown' | 'applied';
 
-/** `elsewhere`: at another member at once; `later`: after a pause; `never`: the same request fails again. */
+/**
+ * `elsewhere`: at another member at once; `later`: after a pause; `never`: the same request fails
+ * again.
+ */
 export type Retry = 'elsewhere' | 'later' | 'never';
 
 interface ErrorRow {

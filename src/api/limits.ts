@@ -1,4 +1,6 @@
-/** Bounds both sides know: the client checks before it takes a seq, the server before it proposes. */
+/**
+ * Bounds both sides know: the client checks before it takes a seq, the server before it proposes.
+ */
 export const API_LIMITS = {
   /** Key and value bytes of one command together (etcd: --max-request-bytes). */
   requestBytesMax: 1.5 * 1024 * 1024,

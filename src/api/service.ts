@@ -6,7 +6,8 @@ export type Reply = (answer: Uint8Array) => void;
 /** What a member serves to its doors (quorate.v1, etcd, HTTP): everything goes through here. */
 export interface KvService {
   /**
-   * Replicates and executes an encoded `Command`; its bytes are final and enter the log as they are.
+   * Replicates and executes an encoded `Command`; its bytes are final and enter the log as they
+   * are.
    * Refusals are answers too (type `error`).
    */
   execute(command: Uint8Array, reply: Reply): void;

@@ -1,14 +1,21 @@
-/** One append as its clerk saw it. Tokens are unique in the whole history and contain no other token. */
+/**
+ * One append as its clerk saw it. Tokens are unique in the whole history and contain no other
+ * token.
+ */
 export interface TokenAppend {
   readonly clerk: string;
   readonly token: string;
-  /** `notApplied`: the clerk was told that it never happened. `unknown`: it was told nothing certain. */
+  /**
+   * `notApplied`: the clerk was told that it never happened. `unknown`: it was told nothing
+   * certain.
+   */
   readonly outcome: 'acknowledged' | 'notApplied' | 'unknown';
 }
 
 /**
  * Judges the final value of a key that many clerks appended to: every acknowledged token stands in
- * it exactly once, a refused one never, one in doubt at most once, each clerk's tokens in the order of
+ * it exactly once, a refused one never, one in doubt at most once, each clerk's tokens in the order
+ * of
  * its calls, and nothing else. Linear in the size of the input.
  * @param appends in each clerk's order of calling
  * @returns one sentence per contradiction; empty when all is well

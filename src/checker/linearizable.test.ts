@@ -96,7 +96,7 @@ function goodHistory(prng: Prng): Call[] {
   return history;
 }
 
-test('1,000 good random histories are accepted, and every one with a wrong read is rejected', () => {
+test('1,000 good random histories are accepted, each with a wrong read is rejected', () => {
   let mutated = 0;
   for (let seed = 1; seed <= 1_000; seed++) {
     const history = goodHistory(new Prng(seed));

@@ -1,13 +1,18 @@
 import { assert, unreachable } from '../lib/index.ts';
 import type { Call, KvOperation } from './history.ts';
 
-/** What the checker found. `undecided`: the budget ran out; whoever asked must treat it as a failure. */
+/**
+ * What the checker found. `undecided`: the budget ran out; whoever asked must treat it as a
+ * failure.
+ */
 export type Verdict =
   | { readonly type: 'linearizable' }
   | {
       readonly type: 'violation';
       readonly key: string;
-      /** A longest order of calls that could be explained before none of the rest could come next. */
+      /**
+       * A longest order of calls that could be explained before none of the rest could come next.
+       */
       readonly explained: readonly Call[];
       /** Calls that were open at that point and can't be explained. */
       readonly contradiction: readonly Call[];
@@ -16,7 +21,8 @@ export type Verdict =
 
 /**
  * Decides whether a history of a key/value store is linearizable (Herlihy & Wing), by the search of
- * Wing & Gong with Lowe's memory of visited configurations. Keys are independent objects, so each is
+ * Wing & Gong with Lowe's memory of visited configurations. Keys are independent objects, so each
+ * is
  * judged alone (P-compositionality, Horn & Kroening): do not mix in operations on several keys.
  * @param stepsMax bound on search steps per key, so that a verdict comes in bounded time
  */
@@ -38,7 +44,10 @@ function byKey(history: readonly Call[]): Map<string, Call[]> {
   return keys;
 }
 
-/** A point of the timeline: a call begins or ends. Doubly linked, so that a call can be lifted out and put back. */
+/**
+ * A point of the timeline: a call begins or ends. Doubly linked, so that a call can be lifted out
+ * and put back.
+ */
 interface Point {
   readonly call: number;
   readonly isReturn: boolean;
@@ -135,7 +144,10 @@ function remember(
   return true;
 }
 
-/** Calls and returns in order of time; at the same instant calls come first, for intervals are closed. */
+/**
+ * Calls and returns in order of time; at the same instant calls come first, for intervals are
+ * closed.
+ */
 function timeline(calls: readonly Call[]): Point {
   const points: { at: number; point: Point }[] = [];
   calls.forEach((call, index) => {

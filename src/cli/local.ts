@@ -122,7 +122,7 @@ function welcome(cluster: ProcessCluster, directory: string): string {
 }
 
 /** Members take their settings from their flags alone. */
-function withoutSettings(
+export function withoutSettings(
   environment: Readonly<Record<string, string | undefined>>,
 ): Record<string, string | undefined> {
   return Object.fromEntries(
@@ -130,7 +130,7 @@ function withoutSettings(
   );
 }
 
-function numberFlag(
+export function numberFlag(
   flag: string,
   text: string | undefined,
   range: { min: number; max: number },

@@ -16,7 +16,7 @@ type WriteSome = (bytes: Uint8Array, done: (error: Error | null, written: number
 /**
  * Where log lines leave the process. Never blocks, however slow the reader: what it does not take
  * waits up to a bound, lines beyond that are dropped and counted, and the loss is reported in the
- * log itself as soon as there is room again.
+ * log itself as soon as there is room again. While it is open nobody else writes to its descriptor.
  *
  *      write(line) ──► pending (≤ 1 MiB) ──► one write under way ──► pipe, terminal or file
  *                         └─ full: drop, count ──► "n lines lost" once it has drained

@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { KvError } from '../api/index.ts';
 import { appendCommand } from './append.ts';
 import { delCommand } from './del.ts';
+import { demoCommand } from './demo/index.ts';
 import { CliError, EXIT, type ExitCode, oneLine, reasonOf } from './exit.ts';
 import { getCommand } from './get.ts';
 import type { Host } from './host.ts';
@@ -21,6 +22,7 @@ type MakeCommand = (host: Host, finish: (code: ExitCode) => void) => Command;
 const COMMANDS: readonly MakeCommand[] = [
   serveCommand,
   localCommand,
+  demoCommand,
   putCommand,
   getCommand,
   appendCommand,

@@ -5,7 +5,7 @@ import type { Clerk } from './clerk.ts';
 import type { Fate } from './testing/fake-cluster.ts';
 import { World } from './testing/world.ts';
 
-const SEEDS = 200;
+const SEEDS = 120;
 const COMMANDS = 60;
 /** Rarely, so that most runs also get through; every kind in some run of the suite. */
 const CODES: readonly ErrorCode[] = [

@@ -6,7 +6,10 @@ export interface Address {
 
 /** Byte streams between processes (TCP). */
 export interface Network {
-  /** Listens; port 0 lets the system pick. Rejects with an Error whose `code` is EADDRINUSE, EACCES, … */
+  /**
+   * Listens; port 0 lets the system pick. Rejects with an Error whose `code` is EADDRINUSE, EACCES,
+   * …
+   */
   listen(address: Address, onConnection: (connection: Connection) => void): Promise<Listener>;
   /** Starts connecting; the outcome arrives at the handlers. */
   connect(address: Address): Connection;
@@ -39,7 +42,10 @@ export interface Connection {
   /** Bytes accepted by `write` that have not left yet. */
   readonly bufferedBytes: number;
   start(handlers: ConnectionHandlers): void;
-  /** Queues bytes; false means: wait for `onDrain` before writing bulk. The array must not change afterwards. */
+  /**
+   * Queues bytes; false means: wait for `onDrain` before writing bulk. The array must not change
+   * afterwards.
+   */
   write(bytes: Uint8Array): boolean;
   /** Cuts the connection at once; `onClose` follows. */
   destroy(): void;

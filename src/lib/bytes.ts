@@ -3,7 +3,7 @@ export const EMPTY_BYTES: Uint8Array = new Uint8Array(0);
 
 /** Orders byte strings as `memcmp` does, shorter first on a tie: negative, 0 or positive. */
 export function compareBytes(a: Uint8Array, b: Uint8Array): number {
-  const length = a.length < b.length ? a.length : b.length;
+  const length = Math.min(a.length, b.length);
   for (let i = 0; i < length; i++) {
     const difference = (a[i] as number) - (b[i] as number);
     if (difference !== 0) return difference;

@@ -76,7 +76,10 @@ export class ByteReader {
     return this.raw(this.varint());
   }
 
-  /** A count of items that take at least `itemBytesMin` bytes each: checked before anything is allocated. */
+  /**
+   * A count of items that take at least `itemBytesMin` bytes each: checked before anything is
+   * allocated.
+   */
   count(itemBytesMin: number): number {
     const count = this.varint();
     if (count * itemBytesMin > this.remaining) {

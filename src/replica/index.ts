@@ -1,6 +1,7 @@
 /**
  * The loop that drives one member. Commands, reads and messages of a turn are gathered; at its end
- * the core is asked for a `Ready`, which goes to disk and network in parallel; what is committed and
+ * the core is asked for a `Ready`, which goes to disk and network in parallel; what is committed
+ * and
  * durable is applied; everybody who waits is answered, also when the answer is a refusal.
  * Generic over `StateMachine`: replicate one of your own with it.
  */

@@ -21,7 +21,9 @@ export class LogTime {
     return this.#baseMs + Math.max(0, Math.floor(this.#nowMs() - this.#baseAtMs));
   }
 
-  /** Takes an applied entry's stamp; returns the entry's log time, never below an earlier entry's. */
+  /**
+   * Takes an applied entry's stamp; returns the entry's log time, never below an earlier entry's.
+   */
   applyMs(stampMs: number): number {
     if (stampMs > this.stampMs()) {
       this.#baseMs = stampMs;

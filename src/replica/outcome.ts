@@ -16,5 +16,8 @@ export type Refusal =
 /** The end of one proposed command. */
 export type ProposeOutcome = { readonly type: 'applied'; readonly answer: Uint8Array } | Refusal;
 
-/** The end of one read barrier: `confirmed` means that the local state is fresh enough to serve the read. */
+/**
+ * The end of one read barrier: `confirmed` means that the local state is fresh enough to serve the
+ * read.
+ */
 export type ReadOutcome = { readonly type: 'confirmed' } | Refusal;

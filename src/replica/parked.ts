@@ -32,7 +32,10 @@ export class ParkedCommands {
     this.#count += entry.waiters.length;
   }
 
-  /** The entry at `index` was applied: its own waiters get the answers, those of another term a refusal. */
+  /**
+   * The entry at `index` was applied: its own waiters get the answers, those of another term a
+   * refusal.
+   */
   resolve(applied: { index: number; term: number; answers: readonly Uint8Array[] }): void {
     const entry = this.#entries.get(applied.index);
     if (entry === undefined) return;

@@ -111,6 +111,9 @@ export class Replica {
       run: (ticks) => this.#guard(() => this.#tick(ticks)),
     });
     this.#ticker.start();
+    // A lone voter need not wait for anybody's silence.
+    const { voters } = this.#raft.confState;
+    if (voters.length === 1 && voters[0] === options.id) this.#raft.campaign();
     this.#schedule();
   }
 
@@ -127,7 +130,10 @@ export class Replica {
     };
   }
 
-  /** Replicates a command; `done` is called exactly once, and never later than the request timeout allows. */
+  /**
+   * Replicates a command; `done` is called exactly once, and never later than the request timeout
+   * allows.
+   */
   propose(command: Uint8Array, done: ProposeDone): void {
     if (this.#stopped) return done({ type: 'stopped' });
     if (this.#raft.role !== 'leader') return done(this.#notLeader());
@@ -140,7 +146,10 @@ export class Replica {
     this.#schedule();
   }
 
-  /** Waits until the local state contains every write that was acknowledged before this call (thesis §6.4). */
+  /**
+   * Waits until the local state contains every write that was acknowledged before this call (thesis
+   * §6.4).
+   */
   readBarrier(done: ReadDone): void {
     if (this.#stopped) return done({ type: 'stopped' });
     if (this.#reads.count >= this.#limits.readsMax) return done({ type: 'overloaded' });
@@ -216,7 +225,9 @@ export class Replica {
 
   // ── commands ─────────────────────────────────────────────────────────────────────────────────
 
-  /** Makes one entry of all commands that arrived in this turn (more only beyond `entryBytesMax`). */
+  /**
+   * Makes one entry of all commands that arrived in this turn (more only beyond `entryBytesMax`).
+   */
   #proposeQueued(): void {
     const queue = this.#queue;
     if (queue.length === 0) return;
@@ -289,7 +300,9 @@ export class Replica {
     this.#schedule();
   }
 
-  /** A leader whose disk stands still must not go on leading; a disk that stays so ends the process. */
+  /**
+   * A leader whose disk stands still must not go on leading; a disk that stays so ends the process.
+   */
   #watchDisk(): void {
     const { wal, timing, log } = this.#options;
     const waitingMs = wal.waitingMs();

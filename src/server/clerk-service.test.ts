@@ -94,7 +94,7 @@ describe('quorate.v1.Clerk', () => {
     expect(decodeExecuteReply(hello ?? new Uint8Array(0)).type).toBe('hello');
   });
 
-  test('Execute: a malformed message ends its stream, and only that, with INVALID_ARGUMENT', async () => {
+  test('Execute: a malformed message ends just its stream, with INVALID_ARGUMENT', async () => {
     const call = client.open(`${CLERK}/Execute`);
     call.send(Uint8Array.of(0xff, 0xff, 0xff));
     const finished = await call.finished;

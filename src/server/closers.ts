@@ -8,7 +8,10 @@ export class Closers {
     this.#stack.push(close);
   }
 
-  /** Closes all; the second call waits for the first. Rejects with the first failure after all were tried. */
+  /**
+   * Closes all; the second call waits for the first. Rejects with the first failure after all were
+   * tried.
+   */
   close(): Promise<void> {
     this.#closing ??= this.#closeAll();
     return this.#closing;

@@ -21,7 +21,7 @@ describe('resolveConfig', () => {
     expect(config.confState.voters).toEqual([config.memberId]);
   });
 
-  test('all members derive the same ids from the same cluster, in whatever order it is written', () => {
+  test('members derive the same ids from one cluster, in whatever order it is written', () => {
     const [a, b] = ['a', 'b'].map((name) => resolveConfig({ name, initialCluster: CLUSTER }));
     const reversed = resolveConfig({ name: 'a', initialCluster: [...CLUSTER].reverse() });
     expect(a?.clusterId).toBe(b?.clusterId);
@@ -49,8 +49,16 @@ describe('resolveConfig', () => {
   });
 
   const bad: [string, ServerOptions, RegExp][] = [
-    ['a URL without scheme', { listenClientUrls: ['localhost:2379'] }, /--listen-client-urls: 'localhost:2379'/],
-    ['a host without port', { listenClientUrls: ['http://localhost'] }, /must be http:\/\/HOST:PORT/],
+    [
+      'a URL without scheme',
+      { listenClientUrls: ['localhost:2379'] },
+      /--listen-client-urls: 'localhost:2379'/,
+    ],
+    [
+      'a host without port',
+      { listenClientUrls: ['http://localhost'] },
+      /must be http:\/\/HOST:PORT/,
+    ],
     ['https', { listenPeerUrls: ['https://localhost:2380'] }, /scheme 'https' is not served/],
     ['a port too high', { listenClientUrls: ['http://h:70000'] }, /port 70000 is above 65535/],
     ['a path', { listenClientUrls: ['http://h:1/x'] }, /without a path/],
@@ -77,7 +85,11 @@ describe('resolveConfig', () => {
     ['a fractional timeout', { electionTimeoutMs: 10.5 }, /--election-timeout: 10.5/],
     ['NaN', { requestTimeoutMs: Number.NaN }, /--request-timeout: NaN/],
     ['an election timeout near the heartbeat', { heartbeatIntervalMs: 200 }, /at least 5 times/],
-    ['an undiallable advertised host', { advertiseClientUrls: ['http://0.0.0.0:1'] }, /nobody can dial/],
+    [
+      'an undiallable advertised host',
+      { advertiseClientUrls: ['http://0.0.0.0:1'] },
+      /nobody can dial/,
+    ],
     ['an empty data directory', { dataDir: '' }, /--data-dir: is empty/],
   ];
   test.each(bad)('refuses %s with one line that names the option', (_title, options, line) => {

@@ -34,6 +34,7 @@ export function resolveConfig(options: ServerOptions): ServerConfig {
   const name = options.name ?? SERVER_DEFAULTS.name;
   checkName('--name', name);
   const listenPeerUrls = options.listenPeerUrls ?? [SERVER_DEFAULTS.listenPeerUrl];
+  const listenPeers = onlyAddress('--listen-peer-urls', listenPeerUrls);
   const members = initialMembers(options, name, listenPeerUrls);
   const token = options.initialClusterToken ?? SERVER_DEFAULTS.initialClusterToken;
   const ids = new Map(members.map((member) => [member.name, memberIdOf(member, token)]));
@@ -50,7 +51,7 @@ export function resolveConfig(options: ServerOptions): ServerConfig {
       options.listenClientUrls ?? [SERVER_DEFAULTS.listenClientUrl],
     ),
     advertiseClientUrls: advertised('--advertise-client-urls', options.advertiseClientUrls),
-    listenPeers: onlyAddress('--listen-peer-urls', listenPeerUrls),
+    listenPeers,
     peers: members
       .filter((member) => member.name !== name)
       .map((member) => ({
@@ -191,7 +192,9 @@ function sameSet(a: readonly string[], b: readonly string[]): boolean {
   return a.length === b.length && a.every((item) => b.includes(item));
 }
 
-/** Derived from what all members are told alike, so that they agree without talking (as etcd does). */
+/**
+ * Derived from what all members are told alike, so that they agree without talking (as etcd does).
+ */
 function memberIdOf(member: InitialMember, token: string): MemberId {
   return hash64(['member', token, member.name, ...[...member.peerUrls].sort()]);
 }

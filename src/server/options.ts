@@ -1,6 +1,8 @@
 import type { Io, Log } from '../io/index.ts';
 
-/** A member of the cluster as everybody is told at the start (etcd: one item of --initial-cluster). */
+/**
+ * A member of the cluster as everybody is told at the start (etcd: one item of --initial-cluster).
+ */
 export interface InitialMember {
   readonly name: string;
   /** Its peer URLs, `http://host:port`; the first is dialled. */
@@ -11,7 +13,10 @@ export interface InitialMember {
 export interface ServerOptions {
   /** Name of this member, unique in the cluster [--name, "default"]. */
   readonly name?: string;
-  /** Where the log lives [--data-dir, "NAME.quorate"]; `memory` keeps everything in memory, for tests. */
+  /**
+   * Where the log lives [--data-dir, "NAME.quorate"]; `memory` keeps everything in memory, for
+   * tests.
+   */
   readonly dataDir?: string | { readonly memory: true };
   /** Where clients are served [--listen-client-urls, http://localhost:2379]. Port 0 picks one. */
   readonly listenClientUrls?: readonly string[];
@@ -29,11 +34,20 @@ export interface ServerOptions {
   readonly initialClusterToken?: string;
   /** Milliseconds between a leader's heartbeats [--heartbeat-interval, 100]. */
   readonly heartbeatIntervalMs?: number;
-  /** Milliseconds without a leader before an election; drawn from [this, 2 × this) [--election-timeout, 500; etcd: 1000]. */
+  /**
+   * Milliseconds without a leader before an election; drawn from [this, 2 × this)
+   * [--election-timeout, 500; etcd: 1000].
+   */
   readonly electionTimeoutMs?: number;
-  /** Milliseconds after which a request that the cluster has not decided is answered "unknown" [5000]. */
+  /**
+   * Milliseconds after which a request that the cluster has not decided is answered "unknown"
+   * [5000].
+   */
   readonly requestTimeoutMs?: number;
-  /** Dials members (by name) at another URL than the advertised one, for instance through a proxy [none]. */
+  /**
+   * Dials members (by name) at another URL than the advertised one, for instance through a proxy
+   * [none].
+   */
   readonly peerDial?: Readonly<Record<string, string>>;
   /** Where log lines go; default: nowhere. */
   readonly log?: Log;
@@ -52,7 +66,9 @@ export const SERVER_DEFAULTS = {
   requestTimeoutMs: 5_000,
 } as const;
 
-/** A configuration that cannot work; `message` is one line: which option, what is wrong, what to do. */
+/**
+ * A configuration that cannot work; `message` is one line: which option, what is wrong, what to do.
+ */
 export class ConfigError extends Error {
   constructor(message: string, options: { cause?: unknown } = {}) {
     super(message, options);

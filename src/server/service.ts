@@ -21,7 +21,9 @@ export interface ServiceParts {
   readonly status: () => MemberStatus;
 }
 
-/** Commands go through the log, linearizable queries behind a read barrier, the rest to local state. */
+/**
+ * Commands go through the log, linearizable queries behind a read barrier, the rest to local state.
+ */
 export function createService(parts: ServiceParts): KvService {
   const { replica, machine } = parts;
   const hint = (leader: MemberId | null): LeaderHint | null =>

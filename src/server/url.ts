@@ -37,7 +37,10 @@ export function formatUrl(address: Address): string {
   return `http://${host}:${address.port}`;
 }
 
-/** What to bind for a URL: `localhost` is the IPv4 loopback, as Go's resolver has it, whatever the host file says. */
+/**
+ * What to bind for a URL: `localhost` is the IPv4 loopback, as Go's resolver has it, whatever the
+ * host file says.
+ */
 export function bindAddress(address: Address): Address {
   return address.host === 'localhost' ? { host: '127.0.0.1', port: address.port } : address;
 }

@@ -156,7 +156,9 @@ export class Page {
     this.#size += to - from;
   }
 
-  /** Gives the bytes `from` … `to` a new length and moves what follows; the bounds are the caller's. */
+  /**
+   * Gives the bytes `from` … `to` a new length and moves what follows; the bounds are the caller's.
+   */
   #resize(from: number, to: number, length: number): void {
     const used = this.usedBytes;
     const needed = used + length - (to - from);

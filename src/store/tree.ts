@@ -114,7 +114,9 @@ export class Tree {
     }
   }
 
-  /** The page that would hold `key`; with `below`, the one that would hold the key just before it. */
+  /**
+   * The page that would hold `key`; with `below`, the one that would hold the key just before it.
+   */
   #pageOf(key: Uint8Array, below: boolean): PageSpan {
     let node = this.#root;
     let from: Uint8Array | null = null;

@@ -88,6 +88,15 @@ describe('delivery', () => {
 });
 
 describe('setPeers', () => {
+  test('in any order: connected peers are told ascending', async () => {
+    const world = new World();
+    const others = await Promise.all([2n, 3n, 4n].map((id) => world.start(id, [])));
+    const one = await world.start(1n, [4n, 2n, 3n]);
+    world.clock.advance(10);
+    expect(one.transport.connectedPeers()).toEqual([2n, 3n, 4n]);
+    await world.close(one, ...others);
+  });
+
   test('connects new peers and cuts missing ones', async () => {
     const world = new World();
     const [one, two] = await world.pair();
@@ -183,6 +192,23 @@ describe('guests', () => {
     await world.close(one, two);
   });
 
+  test('answers that a guest is slow to take wait for it', async () => {
+    const world = new World();
+    const one = await world.start(1n, [], { limits: { linkTimeoutMs: 60_000 } });
+    const two = await world.start(2n, [1n], { limits: { linkTimeoutMs: 60_000 } });
+    world.clock.advance(10);
+    const ends = world.ends(2n, 1n);
+    for (const end of ends) end.paused = true;
+    for (let i = 0; i < 3000; i++) one.transport.send([question(1n, 2n, i)]);
+    for (const end of ends) {
+      end.paused = false;
+      end.deliver();
+    }
+    world.clock.advance(100);
+    expect(two.received).toEqual(Array.from({ length: 3000 }, (_, i) => question(1n, 2n, i)));
+    await world.close(one, two);
+  });
+
   test('a guest that restarts is still answered', async () => {
     const world = new World();
     const one = await world.start(1n, []);
@@ -237,10 +263,37 @@ describe('close', () => {
     world.call(1n);
     world.clock.advance(5);
     await world.close(one, one, two);
-    world.clock.advance(5000);
     expect(world.clock.timers).toBe(0);
     expect(world.network.openEnds).toBe(0);
     expect(world.network.listeners.size).toBe(0);
+  });
+
+  test('waits until the network has let go of every connection', async () => {
+    const world = new World();
+    const [one, two] = await world.pair();
+    let done = false;
+    const closed = one.transport.close().then(() => {
+      done = true;
+    });
+    for (let i = 0; i < 20; i++) await Promise.resolve();
+    expect(done).toBe(false);
+    world.clock.advance(0);
+    await closed;
+    expect(world.network.endsAt(host(1n))).toEqual([]);
+    await world.close(two);
+  });
+
+  test('a connection accepted meanwhile is cut', async () => {
+    const world = new World();
+    const one = await world.start(1n, []);
+    const [accept] = world.network.listeners.values();
+    await world.close(one);
+    let destroyed = false;
+    const destroy = () => {
+      destroyed = true;
+    };
+    accept?.({ remote: 'late:1', bufferedBytes: 0, start() {}, write: () => true, destroy });
+    expect(destroyed).toBe(true);
   });
 
   test('nothing is reported and nothing is sent afterwards', async () => {

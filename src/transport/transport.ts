@@ -194,7 +194,6 @@ class NetworkTransport implements PeerTransport {
   }
 
   #receive(from: MemberId, message: Message): void {
-    if (this.#closed) return;
     if (message.from !== from || message.to !== this.#context.self.memberId) {
       this.#context.counters.droppedMisaddressed++;
       return;

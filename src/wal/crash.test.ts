@@ -120,6 +120,17 @@ describe('a crash at every disk operation', () => {
       const again = await recover({ disk: disk.afterKill(), name }, acked);
       const cut = again.disk.afterPowerCut(() => false);
       await recover({ disk: cut, name: `${name}, then power cut` }, again.batches);
+      // What the dead process left unsynced, names too, is what the next one builds on.
+      const cuts: MemoryDisk[] = [];
+      const onAcked = (): void => {
+        cuts.push(again.disk.afterPowerCut(() => false));
+      };
+      for (const batch of BATCHES.slice(again.batches)) again.wal.append(batch, onAcked);
+      await quiescence();
+      for (const [i, cutThen] of cuts.entries()) {
+        const more = again.batches + i + 1;
+        await recover({ disk: cutThen, name: `${name}, power cut at ack ${i}` }, more);
+      }
     }
   });
 

@@ -145,7 +145,7 @@ describe('a link', () => {
     await witness.close();
   });
 
-  test('that drops replies delivers requests; healing breaks the stream that lost some', async () => {
+  test('that drops replies delivers requests; healing breaks the streams with a gap', async () => {
     const socket = await dial();
     const idle = await dial();
     expect(await ask(idle, 'i')).toBe('<i>');

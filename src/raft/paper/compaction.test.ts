@@ -131,6 +131,13 @@ describe('§7, log compaction', () => {
     expect(sent).toHaveLength(1);
   });
 
+  test('§7: … nor does one older than the snapshot that the log starts from', () => {
+    const solo = new Solo({ snapshot: meta(10, 3), terms: [3] });
+    const sent = solo.receive(installSnapshot(meta(5, 1), { term: 3 }));
+    expect(solo.state).toMatchObject({ firstIndex: 11, lastIndex: 11, commitIndex: 10 });
+    expect(sent).toMatchObject([{ type: 'installSnapshotReply', matchIndex: 10 }]);
+  });
+
   test('§7: a snapshot of an earlier term’s leader is refused', () => {
     const solo = new Solo({ terms: [1], term: 5 });
     solo.receive(installSnapshot(meta(9, 2), { term: 2 }));

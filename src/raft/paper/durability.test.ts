@@ -236,6 +236,14 @@ describe('Ready', () => {
     expect(solo.readies.some((ready) => ready.hardState?.commitIndex === 1)).toBe(true);
   });
 
+  test('a vote asks for a sync, also in a term already durable', () => {
+    const solo = new Solo({ term: 1 });
+    solo.receive(requestVote({ term: 1 }));
+    expect(solo.readies.map((ready) => [ready.hardState?.vote, ready.mustSync])).toEqual([
+      [2n, true],
+    ]);
+  });
+
   test('nothing to do, no Ready', () => {
     const solo = new Solo({ terms: [1] });
     expect(solo.raft.hasReady()).toBe(false);

@@ -98,6 +98,7 @@ describe('§5.3, log replication', () => {
     const ack = accepted({ from: 2n, matchIndex: 2 });
     solo.receive(ack, ack, accepted({ from: 2n, matchIndex: 1 }));
     expect(solo.raft.commitIndex).toBe(2);
+    expect(only(solo.tick(), 'heartbeat')[0]).toMatchObject({ to: 2n, commitIndex: 2 });
     expect(only(solo.propose('b'), 'appendEntries')[0]).toMatchObject({ to: 2n, prevLogIndex: 2 });
   });
 

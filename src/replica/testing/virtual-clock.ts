@@ -7,7 +7,10 @@ interface Event {
   cancelled: boolean;
 }
 
-/** Time that passes only when a test says so; events of one instant run in the order they were asked for. */
+/**
+ * Time that passes only when a test says so; events of one instant run in the order they were asked
+ * for.
+ */
 export class VirtualClock implements Clock {
   #nowMs = 0;
   #order = 0;
