@@ -2,5 +2,7 @@
  * The composition root: one member of a cluster, put together from log, transport, replica, state
  * machine and door, on the machine's io or on another one.
  */
+export { ExecuteSession } from './execute-session.ts';
+export { Member, type MemberOptions } from './member.ts';
 export { ConfigError, type InitialMember, SERVER_DEFAULTS, type ServerOptions } from './options.ts';
 export { type Server, startServer } from './server.ts';

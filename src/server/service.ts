@@ -16,8 +16,8 @@ import type { Refusal, Replica } from '../replica/index.ts';
 export interface ServiceParts {
   readonly replica: Replica;
   readonly machine: KvStateMachine;
-  /** How clients reach a member; null while it is not known. */
-  readonly clientUrlsOf: (memberId: MemberId) => readonly string[] | null;
+  /** How clients reach the leader. */
+  readonly hintOf: (leader: MemberId) => LeaderHint;
   readonly status: () => MemberStatus;
 }
 
@@ -27,7 +27,7 @@ export interface ServiceParts {
 export function createService(parts: ServiceParts): KvService {
   const { replica, machine } = parts;
   const hint = (leader: MemberId | null): LeaderHint | null =>
-    leader === null ? null : { memberId: leader, clientUrls: parts.clientUrlsOf(leader) ?? [] };
+    leader === null ? null : parts.hintOf(leader);
 
   return {
     execute(command: Uint8Array, reply: Reply) {
