@@ -1,5 +1,5 @@
 import { createServer, Socket } from 'node:net';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { deferred } from '../lib/index.ts';
 import type { Connection } from './network.ts';
 import { systemNetwork } from './system-network.ts';
@@ -7,6 +7,7 @@ import { systemNetwork } from './system-network.ts';
 const LOCAL = { host: '127.0.0.1', port: 0 };
 
 const cleanups: (() => unknown)[] = [];
+afterEach(() => vi.restoreAllMocks());
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
@@ -168,4 +169,12 @@ test('closing a listener frees the port at once and leaves open connections alon
   cleanups.push(() => next.close());
   near.connection.write(Uint8Array.of(1));
   expect((await far.take(1)).length).toBe(1);
+});
+
+test('small writes leave at once: Nagle is off on the side that dials, too', async () => {
+  const setNoDelay = vi.spyOn(Socket.prototype, 'setNoDelay');
+  const { far, near } = await pair();
+  near.connection.write(Uint8Array.of(1));
+  await far.take(1);
+  expect(setNoDelay).toHaveBeenCalledWith(true);
 });

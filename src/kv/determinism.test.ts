@@ -165,7 +165,7 @@ describe('garbage', () => {
 
   test('transactions nested beyond every bound are refused', () => {
     let bytes = new Uint8Array(0);
-    for (let depth = 0; depth < 5_000; depth++) bytes = nest(bytes);
+    for (let depth = 0; depth < 500; depth++) bytes = nest(bytes);
     const [answer] = newMachine().apply({
       index: 1,
       term: 1,
@@ -214,9 +214,10 @@ const GOLDEN_ANSWERS = [
   '3a080801100130e0d403',
   '0a020802',
   '120408031002',
-  '2a32080410011a1522130803120d0a01611002180320022a02313220011a151a13080410011a0d0a01611002180320022a023132',
+  '2a32080410011a1522130803120d0a01611002180320022a0231' +
+    '3220011a151a13080410011a0d0a01611002180320022a023132',
   '7a17081412136b6579206973206e6f742070726f7669646564',
   '3200',
   '3a1008011002180120052a02320030e0d403',
 ];
-const GOLDEN_HASH = '';
+const GOLDEN_HASH = '59a473c6f2a4d8b48db1d7720c6f0664';

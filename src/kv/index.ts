@@ -1,6 +1,7 @@
 /**
  * The deterministic state machine: encoded commands in log order in, encoded answers out. Pure: no
- * clock, no randomness, no I/O; time comes with the log, and all state is rows in an `OrderedStore`.
+ * clock, no randomness, no I/O; time comes with the log, and all state is rows in an
+ * `OrderedStore`.
  *
  *   state-machine.ts   decodes, dispatches, keeps counters and position
  *   sessions.ts        who may execute which seq; answers kept; expiry by log time

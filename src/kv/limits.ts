@@ -16,7 +16,9 @@ export interface KvLimits {
   readonly sessionsMax: number;
   /** Answers that one session keeps; when reached, its next command is SESSION_WINDOW_FULL. */
   readonly sessionAnswersMax: number;
-  /** Bytes of answers that one session keeps, checked before a command: one answer may exceed it. */
+  /**
+   * Bytes of answers that one session keeps, checked before a command: one answer may exceed it.
+   */
   readonly sessionAnswerBytesMax: number;
   /** Nonces of replaced incarnations that a named session remembers. */
   readonly sessionOldNoncesMax: number;

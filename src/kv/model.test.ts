@@ -54,7 +54,7 @@ const REACHED = [
 test('random batches: answers, reads of every revision and hashes are those of the model', () => {
   const reached = new Map<string, number>();
   fc.assert(
-    fc.property(fc.array(batch(), { minLength: 1, maxLength: 25 }), (batches) => {
+    fc.property(fc.array(batch(), { maxLength: 30, size: 'max' }), (batches) => {
       const kv = new Harness(LIMITS);
       const model = new Model(LIMITS);
       let machine = kv.machine;
@@ -77,7 +77,7 @@ test('random batches: answers, reads of every revision and hashes are those of t
       }
       expectSameReads(machine, model);
     }),
-    { numRuns: 250, seed: 42 },
+    { numRuns: 120, seed: 42 },
   );
   for (const name of REACHED) expect([name, (reached.get(name) ?? 0) > 10]).toEqual([name, true]);
 });
@@ -93,7 +93,8 @@ function count(
     names.push('resumed');
   }
   if (command?.type === 'operation') {
-    if (command.operation.type === 'txn' && answer.type === 'error') names.push('taken back');
+    const refusedWithin = answer.type === 'error' && !answer.code.startsWith('SESSION');
+    if (command.operation.type === 'txn' && refusedWithin) names.push('taken back');
     if (answer.type !== 'error' && answer.type !== command.operation.type) names.push('repeated');
   }
   for (const name of names) reached.set(name, (reached.get(name) ?? 0) + 1);
@@ -154,8 +155,8 @@ function plainAnswer(answer: Answer): unknown {
 
 function batch(): fc.Arbitrary<Batch> {
   return fc.record({
-    commands: fc.array(command(), { maxLength: 8 }),
-    passedMs: fc.oneof({ weight: 5, arbitrary: fc.nat(5) }, { weight: 1, arbitrary: fc.nat(60) }),
+    commands: fc.array(command(), { maxLength: 8, size: 'max' }),
+    passedMs: fc.constantFrom(0, 0, 1, 2, 3, 5, 60),
     restart: fc.boolean(),
   });
 }
@@ -175,7 +176,7 @@ function command(): fc.Arbitrary<Command | Relative> {
   });
   const inSession = fc.record({
     type: fc.constant('relative' as const),
-    sessionId: fc.integer({ min: 1, max: 4 }),
+    sessionId: fc.constantFrom(1, 1, 1, 2, 2, 3, 4),
     seqStep: fc.constantFrom(0, 0, 0, 0, 0, 0, -1, -2, -3, 1),
     unacked: fc.constantFrom(null, null, 0, 1, 2),
     incarnationStep: fc.constantFrom(0, 0, 0, 0, 0, 0, 0, 0, -1, 1),

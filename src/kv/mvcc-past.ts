@@ -4,9 +4,9 @@ import { changeKey, type KeyState, readBefore, readChangeId, readKeyRow } from '
 import type { Tables } from './tables.ts';
 
 /**
- * The keys of a range as they were at a revision, in order; views, see `OrderedStore`. A key of that
- * time is in `keys` or in `deleted` now; from there its changes are followed back, newest first,
- * as many steps as there were since.
+ * The keys of a range as they were at a revision, in order; views, see `OrderedStore`. A key of
+ * that time is in `keys` or in `deleted` now; from there its changes are followed back, newest
+ * first, as many steps as there were since.
  */
 export function* keysAt(tables: Tables, range: KeyRange, revision: number): Generator<KeyValue> {
   const live = tables.range('keys', range)[Symbol.iterator]();

@@ -49,7 +49,10 @@ export class RowSetHash {
     for (let i = 0; i < 4; i++) this.#sum[i] = view.getInt32(4 * i, true);
   }
 
-  /** `table` ≥ 1: seed 0 hashes an empty row to 0. The key's hash seeds the value's, so that no byte can move from one to the other. */
+  /**
+   * `table` ≥ 1: seed 0 hashes an empty row to 0. The key's hash seeds the value's, so that no byte
+   * can move from one to the other.
+   */
   #hashRow(table: number, key: Uint8Array, value: Uint8Array): void {
     this.#row.fill(table);
     absorb(this.#row, key);

@@ -257,7 +257,7 @@ describe('fencing', () => {
 });
 
 describe('window', () => {
-  test('a full window refuses new commands, not repeated ones, until answers are acknowledged', () => {
+  test('a full window refuses new commands, not repeated ones, until acknowledged', () => {
     const kv = new Harness({ sessionAnswersMax: 3 });
     const id = kv.open();
     for (const seq of [1, 2, 3]) kv.one(inSession(append('a', 'x'), id, seq));

@@ -39,7 +39,8 @@ export type Admission =
 /**
  * Sessions: each command of one executes exactly once and in the order of its seq; its answer is
  * kept until the client says it has it. Who is refused here has not used up its seq, and has
- * changed nothing but that its acknowledgement may have counted. (Ongaro, Raft thesis §6.3; here with named sessions and many commands in flight.)
+ * changed nothing but that its acknowledgement may have counted. (Ongaro, Raft thesis §6.3; here
+ * with named sessions and many commands in flight.)
  *
  * The rows are the state. In memory, derived from them: sessions in use, so that a batch of
  * commands reads and writes their rows once, and the heap of deadlines.
