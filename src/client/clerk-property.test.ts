@@ -97,7 +97,7 @@ it(`commands run once and in order, outcomes are told truly (${SEEDS} seeds)`, a
   }
   // The runs reach every kind of end, or they prove nothing.
   for (const outcome of ['applied', 'notApplied', 'unknown']) {
-    expect(seen.get(outcome) ?? 0, outcome).toBeGreaterThan(100);
+    expect(seen.get(outcome) ?? 0, outcome).toBeGreaterThan(50);
   }
 });
 

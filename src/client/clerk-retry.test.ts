@@ -102,6 +102,18 @@ describe('finding the leader', () => {
     expect(world.cluster.requests - requests).toBe(20);
   });
 
+  it('a broken connection to a healthy leader is mended at once', async () => {
+    for (let seed = 1; seed <= 10; seed++) {
+      const world = new World({ seed });
+      const clerk = await world.clerk();
+      await world.run(clerk.put('k', '0'));
+      world.cluster.cutAll();
+      const startMs = world.clock.nowMs();
+      await world.run(clerk.put('k', '1'));
+      expect(world.clock.nowMs() - startMs, `seed ${seed}`).toBeLessThan(50);
+    }
+  });
+
   it('a killed leader costs at most 200 ms more than the election', async () => {
     for (let seed = 1; seed <= 30; seed++) {
       const world = new World({ seed, size: 5 });

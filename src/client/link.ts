@@ -206,7 +206,7 @@ export class Link {
     const channel: ClerkChannel = this.#channels.open(place.endpoint, {
       onHello: (hello) => present(() => this.#welcome(place, channel, hello)),
       onReplies: (replies) => present(() => this.#receive(place, replies)),
-      onClose: (error) => present(() => this.#fail(place, error)),
+      onClose: (error) => present(() => this.#closed(place, error)),
     });
     this.#state = { type: 'connecting', channel, place, timer };
   }
@@ -378,6 +378,23 @@ export class Link {
   }
 
   // ── leaving ──────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * The channel ended by itself. Where a member has just served, that is more often a broken
+   * connection than a dead member: it is tried once more before the others are.
+   */
+  #closed(place: Place, error: KvError): void {
+    const hasServed = this.#state.type === 'open' && !this.#state.probing;
+    if (!hasServed || error.code === 'BAD_PEER') {
+      this.#fail(place, error);
+      return;
+    }
+    this.#trouble = error;
+    this.#leave();
+    this.#backOff();
+    this.#target = place;
+    this.#connectSoon();
+  }
 
   /** The member cannot be used now: on to another, if there is work. */
   #fail(place: Place, error: KvError): void {
