@@ -430,7 +430,7 @@ function refused(what: string, code: KvError['code'], message: string, cause?: K
 }
 
 function outOfOrder(what: string, seq: number, next: number): KvError {
-  const said = `${what}: seq ${seq} leaves a gap, the next one is ${next}: not applied`;
+  const said = `${what}: seq ${seq} leaves a gap, the next one is ${next}`;
   return new KvError('OUT_OF_ORDER', said);
 }
 
