@@ -148,3 +148,33 @@ test('a term in the air grows by at most one per election, however often one is 
   }
   expect([1n, 2n, 3n].map((id) => cluster.raft(id).term)).toEqual([1, 1, 1]);
 });
+
+describe('a leader whose connection broke (the process died)', () => {
+  function follower(): Solo {
+    const solo = new Solo({ term: 1 });
+    solo.receive(heartbeat({ from: 2n, term: 1 }));
+    return solo;
+  }
+
+  test('the follower campaigns within half an election timeout', () => {
+    const solo = follower();
+    solo.run((raft) => raft.reportUnreachable(2n));
+    expect(only(solo.tick(ELECTION_TICKS / 2 + 1), 'preVote')).toHaveLength(2);
+    expect(solo.raft.term).toBe(1);
+  });
+
+  test('after a false alarm the follower waits for a whole timeout again', () => {
+    const solo = follower();
+    solo.run((raft) => raft.reportUnreachable(2n));
+    solo.receive(heartbeat({ from: 2n, term: 1 }));
+    expect(solo.raft.leader).toBe(2n);
+    expect(only(solo.tick(ELECTION_TICKS - 1), 'preVote')).toEqual([]);
+  });
+
+  test('another peer that cannot be reached changes nothing', () => {
+    const solo = follower();
+    solo.run((raft) => raft.reportUnreachable(3n));
+    expect(solo.raft.leader).toBe(2n);
+    expect(only(solo.tick(ELECTION_TICKS - 1), 'preVote')).toEqual([]);
+  });
+});

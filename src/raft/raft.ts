@@ -10,7 +10,7 @@ import { askRead, expireReads, startReadRound, wantsReadRound } from './read-ind
 import { ReadQueue } from './read-queue.ts';
 import type { Ready, SoftState } from './ready.ts';
 import { type ProposeResult, proposeCommand, sendAppends, wantsAppends } from './replication.ts';
-import { becomeFollower, drawTimeoutTicks } from './roles.ts';
+import { becomeFollower, drawTimeoutTicks, hastenElection } from './roles.ts';
 import { leaderOf, type State, type Writable } from './state.ts';
 import { step } from './step.ts';
 import { startTransfer } from './transfer.ts';
@@ -31,14 +31,8 @@ export class Raft {
   constructor(options: RaftOptions) {
     const { id, random, electionTimeoutTicks, heartbeatTicks, limits, hardState } = options;
     assert(id > 0n, 'a member id is positive', { id });
-    assert(
-      heartbeatTicks >= 1 && heartbeatTicks < electionTimeoutTicks,
-      'heartbeats are too rare',
-      {
-        heartbeatTicks,
-        electionTimeoutTicks,
-      },
-    );
+    const oftenEnough = heartbeatTicks >= 1 && heartbeatTicks < electionTimeoutTicks;
+    assert(oftenEnough, 'heartbeats are too rare', { heartbeatTicks, electionTimeoutTicks });
     this.id = id;
     this.#state = {
       id,
@@ -210,8 +204,12 @@ export class Raft {
     this.#state.log.compact(snapshot);
   }
 
-  /** The transport could not deliver to this peer: go back to probing it, once it is heard. */
+  /**
+   * The connection to this peer broke: go back to probing it, once it is heard. If it leads, do not
+   * wait for its silence: campaign soon. PreVote keeps a false alarm harmless.
+   */
   reportUnreachable(memberId: MemberId): void {
+    if (this.role === 'follower' && this.leader === memberId) hastenElection(this.#state);
     const peer = this.#peer(memberId);
     if (peer?.state === 'replicate') peer.becomeProbe({ owesAppend: false });
   }

@@ -83,6 +83,14 @@ export function restartElectionTimer(state: Writable<State>): void {
   state.timerTick = state.tick;
 }
 
+/** The leader seems dead: forgets it, and lets a campaign be due within half an election timeout. */
+export function hastenElection(state: Writable<State>): void {
+  const { random, electionTimeoutTicks } = state.settings;
+  const waitTicks = 1 + Math.floor((random.uint32() / 2 ** 32) * (electionTimeoutTicks / 2));
+  becomeFollower(state, { term: state.term, leader: null });
+  state.timerTick = Math.min(state.timerTick, state.tick - state.timeoutTicks + waitTicks);
+}
+
 function redrawTimeout(state: Writable<State>): void {
   state.timeoutTicks = drawTimeoutTicks(state.settings);
 }
