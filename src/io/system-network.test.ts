@@ -178,3 +178,12 @@ test('small writes leave at once: Nagle is off on the side that dials, too', asy
   await far.take(1);
   expect(setNoDelay).toHaveBeenCalledWith(true);
 });
+
+test('a name is looked up', async () => {
+  const listener = await systemNetwork.listen({ host: 'localhost', port: 0 }, () => {});
+  cleanups.push(() => listener.close());
+  const { port } = listener.address;
+  const near = watch(systemNetwork.connect({ host: 'localhost', port }));
+  await near.opened;
+  near.connection.destroy();
+});

@@ -1,5 +1,10 @@
 import { createServer, Socket } from 'node:net';
+import { boundedLookup } from './bounded-lookup.ts';
 import type { Address, Connection, ConnectionHandlers, Listener, Network } from './network.ts';
+
+/** Half of Node's threads at most: the log needs one at any time. */
+const LOOKUPS_IN_FLIGHT_MAX = 2;
+const lookUp = boundedLookup(LOOKUPS_IN_FLIGHT_MAX);
 
 /** TCP of the machine. Small writes leave at once (no Nagle); errors arrive at `onClose` only. */
 export const systemNetwork: Network = { listen, connect };
@@ -41,7 +46,7 @@ function connect(address: Address): Connection {
   const connection = new SocketConnection(socket, `${address.host}:${address.port}`);
   try {
     const { host, port } = address;
-    socket.connect({ host, port });
+    socket.connect({ host, port, lookup: lookUp });
   } catch (error) {
     // Refused before it began (a port out of range): the owner learns it as any other failure.
     socket.destroy(error instanceof Error ? error : new Error(String(error)));
