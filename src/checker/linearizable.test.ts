@@ -62,10 +62,15 @@ describe('histories with a known verdict', () => {
   });
 });
 
-test('a violation names the calls that contradict', () => {
+test('a violation names the fewest calls that contradict', () => {
   const stale = call(4, 5, get('a'));
-  const verdict = checkLinearizable([call(0, 1, put('a')), call(2, 3, put('b')), stale]);
-  expect(verdict).toMatchObject({ type: 'violation', key: 'k', contradiction: [stale] });
+  const [first, second] = [call(0, 1, put('a')), call(2, 3, put('b'))];
+  const noise = [call(0, 1, put('x'), 'other'), call(2, 9, get('b')), call(6, 7, put('c'))];
+  expect(checkLinearizable([first, second, ...noise, stale])).toMatchObject({
+    type: 'violation',
+    key: 'k',
+    contradiction: [first, second, stale],
+  });
 });
 
 test('a budget that runs out is "undecided", not "good"', () => {

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { KvError } from '../api/index.ts';
 import { appendCommand } from './append.ts';
+import { checkCommand } from './check.ts';
 import { delCommand } from './del.ts';
 import { demoCommand } from './demo/index.ts';
 import { CliError, EXIT, type ExitCode, oneLine, reasonOf } from './exit.ts';
@@ -31,6 +32,7 @@ const COMMANDS: readonly MakeCommand[] = [
   txnCommand,
   statusCommand,
   resolveCommand,
+  checkCommand,
 ];
 
 const EXIT_CODES = `
