@@ -12,6 +12,7 @@ import { putCommand } from './put.ts';
 import { rangeCommand } from './range.ts';
 import { resolveCommand } from './resolve.ts';
 import { serveCommand } from './serve.ts';
+import { simCommand } from './sim.ts';
 import { statusCommand } from './status.ts';
 import { txnCommand } from './txn.ts';
 import { readVersion } from './version.ts';
@@ -24,6 +25,7 @@ const COMMANDS: readonly MakeCommand[] = [
   serveCommand,
   localCommand,
   demoCommand,
+  simCommand,
   putCommand,
   getCommand,
   appendCommand,

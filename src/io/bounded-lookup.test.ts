@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { boundedLookup, type LookupDone } from './bounded-lookup.ts';
 
-test('no more lookups than allowed are under way; the others follow in order, each answered', () => {
+test('no more lookups than allowed are under way; the others follow in order', () => {
   const asked: { name: string; done: LookupDone }[] = [];
   const lookup = boundedLookup(2, (name, _options, done) => asked.push({ name, done }));
   const answers: string[] = [];

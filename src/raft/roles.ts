@@ -83,7 +83,7 @@ export function restartElectionTimer(state: Writable<State>): void {
   state.timerTick = state.tick;
 }
 
-/** The leader seems dead: forgets it, and lets a campaign be due within half an election timeout. */
+/** The leader seems dead: forgets it; a campaign is due within half an election timeout. */
 export function hastenElection(state: Writable<State>): void {
   const { random, electionTimeoutTicks } = state.settings;
   const waitTicks = 1 + Math.floor((random.uint32() / 2 ** 32) * (electionTimeoutTicks / 2));

@@ -6,7 +6,7 @@ import type { MemberId } from '../raft/index.ts';
 import { Replica, type ReplicaStatus } from '../replica/index.ts';
 import { memoryStore } from '../store/index.ts';
 import type { Transport, TransportHandlers } from '../transport/index.ts';
-import { openWal, type Wal } from '../wal/index.ts';
+import { openWal, type Wal, type WalLimits } from '../wal/index.ts';
 import type { ServerConfig } from './config.ts';
 import { ConfigError } from './options.ts';
 import { createService } from './service.ts';
@@ -21,6 +21,8 @@ export interface MemberOptions {
   readonly io: Pick<Io, 'clock' | 'disk' | 'log' | 'random'>;
   /** How clients reach this member; asked whenever somebody wants to know. */
   readonly clientUrls: () => readonly string[];
+  /** Default WAL_LIMITS. */
+  readonly walLimits?: Partial<WalLimits>;
 }
 
 /**
@@ -150,7 +152,7 @@ export class Member {
 }
 
 async function openLog(
-  { config, io }: MemberOptions,
+  { config, io, walLimits = {} }: MemberOptions,
   onFailure: (error: Error) => void,
 ): Promise<Wal> {
   const directory = config.dataDir ?? 'memory';
@@ -161,6 +163,7 @@ async function openLog(
     directory,
     identity: { clusterId: config.clusterId, memberId: config.memberId },
     confState: config.confState,
+    limits: walLimits,
     onFailure,
   });
   if (wal.recovery.created && !config.mayCreateLog) {

@@ -1,0 +1,35 @@
+import { describe, expect, test } from 'vitest';
+import { EXIT } from './exit.ts';
+import { run } from './program.ts';
+import { TestHost } from './testing/host.ts';
+
+describe('quorate sim', () => {
+  test('says one line for the run, its counters, and the rate', async () => {
+    const host = new TestHost();
+    expect(await run(['sim', '--seed', '4', '--members', '3'], host)).toBe(EXIT.ok);
+    expect(host.output).toMatch(/^seed 4 {2}3 members .* calls .* faults {2}[0-9a-f]{8} {2}ok\n/);
+    expect(host.output).toMatch(/\d+ {2}sometimes: leader elected\n/);
+    expect(host.output).toMatch(/\n1 runs, 0 failed; .* simulated seconds per second/);
+  });
+
+  test('shows everything that happens in one seed, the same every time', async () => {
+    const [first, second] = [new TestHost(), new TestHost()];
+    const command = ['sim', '--seed', '4', '--members', '1', '--trace'];
+    expect(await run(command, first)).toBe(EXIT.ok);
+    expect(await run(command, second)).toBe(EXIT.ok);
+    expect(first.output).toContain('m1.1     is up');
+    expect(first.output).toBe(second.output);
+  });
+
+  test('stops when the user wants it to, and then vouches for nothing', async () => {
+    const host = new TestHost({ signal: AbortSignal.abort() });
+    expect(await run(['sim', '--minutes', '5'], host)).toBe(EXIT.interrupted);
+    expect(host.output).toContain('0 runs');
+  });
+
+  test('refuses a seed that is none', async () => {
+    const host = new TestHost();
+    expect(await run(['sim', '--seed', 'x'], host)).toBe(EXIT.usage);
+    expect(host.errors.join('\n')).toContain('--seed');
+  });
+});

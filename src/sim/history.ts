@@ -1,0 +1,191 @@
+import type { Call, KvOperation, TokenAppend } from '../checker/index.ts';
+import { Violation } from './violation.ts';
+
+/** Calls and tokens of one key before its successor is used. */
+const REGISTER_CALLS_MAX = 60;
+const REGISTER_UNKNOWN_MAX = 4;
+const APPENDS_MAX = 60;
+
+interface MutableAppend extends TokenAppend {
+  outcome: TokenAppend['outcome'];
+}
+
+/** How a call ended, for its caller. */
+export type Ending = 'acknowledged' | 'notApplied' | 'unknown';
+
+/** A key that clerks append tokens to. */
+interface AppendKey {
+  readonly appends: MutableAppend[];
+  /** Longest value that anybody was told, bytes. */
+  toldBytes: number;
+  /** What was read, to be compared with what is there at the end. */
+  readonly reads: string[];
+}
+
+/** Everything that clerks called and were told. Time is counted in events of the world. */
+export class History {
+  readonly #now: () => number;
+  readonly #appendKeys = new Map<string, AppendKey>();
+  readonly #calls: { call: Call; kept: boolean }[] = [];
+  readonly #unknown = new Map<string, number>();
+  readonly #pairs = new Map<string, string>();
+  #registers: { key: string; calls: number }[] = [];
+  #registersMade = 0;
+  #appendKeysMade = 0;
+  #tokens = 0;
+  #current: { appends: string; pair: readonly [string, string] } | null = null;
+  #issued = 0;
+  #pending = 0;
+  readonly counts: Record<Ending, number> = { acknowledged: 0, notApplied: 0, unknown: 0 };
+
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  get issued(): number {
+    return this.#issued;
+  }
+
+  /** Calls without an end. */
+  get pending(): number {
+    return this.#pending;
+  }
+
+  get appendKeys(): ReadonlyMap<string, AppendKey> {
+    return this.#appendKeys;
+  }
+
+  /** Keys that get each token together. */
+  get pairs(): ReadonlyMap<string, string> {
+    return this.#pairs;
+  }
+
+  /** Calls on registers that may have happened. */
+  get calls(): Call[] {
+    return this.#calls.filter(({ kept }) => kept).map(({ call }) => call);
+  }
+
+  /** A key for the next register call; few keys are in use at a time. */
+  registerKey(choice: number): string {
+    const index = choice % 3;
+    const used = this.#registers[index];
+    const spent =
+      used === undefined ||
+      used.calls >= REGISTER_CALLS_MAX ||
+      (this.#unknown.get(used.key) ?? 0) >= REGISTER_UNKNOWN_MAX;
+    const register = spent ? { key: `r${++this.#registersMade}`, calls: 0 } : used;
+    this.#registers[index] = register;
+    register.calls++;
+    return register.key;
+  }
+
+  /** The key that all clerks append to now, and the pair that transactions append to. */
+  appendTargets(): { appends: string; pair: readonly [string, string] } {
+    const current = this.#current;
+    const full = (key: string): boolean =>
+      (this.#appendKeys.get(key)?.appends.length ?? 0) >= APPENDS_MAX;
+    if (current !== null && !full(current.appends) && !full(current.pair[0])) return current;
+    const n = ++this.#appendKeysMade;
+    const next = { appends: `a${n}`, pair: [`x${n}`, `y${n}`] as const };
+    this.#pairs.set(next.pair[0], next.pair[1]);
+    this.#current = next;
+    return next;
+  }
+
+  /** A text that no other contains. */
+  token(clerk: string): string {
+    return `<${clerk}:${++this.#tokens}>`;
+  }
+
+  /** A call began on a register; the function returned takes its end. */
+  beginCall(clerk: string, key: string, operation: KvOperation): (end: CallEnd) => void {
+    this.#begin();
+    const called = this.#now();
+    const entry = { call: { clerk, key, operation, called, returned: null } as Call, kept: true };
+    this.#calls.push(entry);
+    return (end) => {
+      this.#end(end.ending);
+      const isGet = operation.type === 'get';
+      if (end.ending === 'acknowledged') {
+        const known = isGet ? { type: 'get' as const, output: end.output } : operation;
+        entry.call = { ...entry.call, operation: known, returned: this.#now() };
+      } else if (isGet || end.ending === 'notApplied') {
+        entry.kept = false;
+      } else {
+        this.#unknown.set(key, (this.#unknown.get(key) ?? 0) + 1);
+      }
+    };
+  }
+
+  /** An append of a token began, on one key or on two together. */
+  beginAppend(clerk: string, keys: readonly string[], token: string): (end: AppendEnd) => void {
+    this.#begin();
+    const appends = keys.map((key) => {
+      const append: MutableAppend = { clerk, token, outcome: 'unknown' };
+      this.#appendKey(key).appends.push(append);
+      return append;
+    });
+    return ({ ending, bytes }) => {
+      this.#end(ending);
+      for (const append of appends) append.outcome = ending;
+      for (const [i, key] of keys.entries()) this.#told(key, bytes?.[i] ?? 0);
+    };
+  }
+
+  /** A linearizable read of an append key: it must show what anybody was told before. */
+  beginRead(key: string): (end: CallEnd) => void {
+    this.#begin();
+    const toldBytes = this.#appendKey(key).toldBytes;
+    return ({ ending, output }) => {
+      this.#end(ending);
+      if (ending !== 'acknowledged') return;
+      const value = output ?? '';
+      if (value.length < toldBytes) {
+        const what = `${value.length} bytes of ${key}, ${toldBytes} were acknowledged before`;
+        throw new Violation('reads are fresh', what);
+      }
+      this.#appendKey(key).reads.push(value);
+      this.#told(key, value.length);
+    };
+  }
+
+  /** A read from one member's state, perhaps stale. */
+  staleRead(key: string, value: string | null): void {
+    this.#appendKey(key).reads.push(value ?? '');
+  }
+
+  #told(key: string, bytes: number): void {
+    const appendKey = this.#appendKey(key);
+    appendKey.toldBytes = Math.max(appendKey.toldBytes, bytes);
+  }
+
+  #appendKey(key: string): AppendKey {
+    const found = this.#appendKeys.get(key);
+    if (found !== undefined) return found;
+    const made: AppendKey = { appends: [], toldBytes: 0, reads: [] };
+    this.#appendKeys.set(key, made);
+    return made;
+  }
+
+  #begin(): void {
+    this.#issued++;
+    this.#pending++;
+  }
+
+  #end(ending: Ending): void {
+    this.#pending--;
+    this.counts[ending]++;
+  }
+}
+
+/** The end of a read or a register call; `output` is what a get was told. */
+export interface CallEnd {
+  readonly ending: Ending;
+  readonly output: string | null;
+}
+
+/** The end of an append; `bytes`: lengths of the values afterwards, if told. */
+export interface AppendEnd {
+  readonly ending: Ending;
+  readonly bytes: readonly number[] | null;
+}

@@ -1,0 +1,25 @@
+/**
+ * A virtual world for the production code: `Member` (log recovery, replica, state machine,
+ * service), `ExecuteSession` and `Clerk` run unchanged on a clock, network and disk whose every
+ * event follows from one seed. A run is a safety phase with faults of many kinds at once, a
+ * liveness phase in which only a majority heals, and a verdict; docs/SIMULATION.md is the guide.
+ *
+ *   simulate.ts        one run           plan.ts       what its seed decides
+ *   campaign.ts        many runs         planted.ts    where bugs are planted to prove the search
+ *
+ *   world.ts           time: one event at a time, all promises settled before the next
+ *   process.ts         what dies together; pause; skewed clocks      streams.ts   randomness
+ *   peer-network.ts    Raft's messages, as bytes                     client-network.ts   streams
+ *   sim-disk.ts        latency, stalls, errors, power cuts, damage
+ *   sim-member.ts      a machine with a member   clerk-actor.ts   an application with a clerk
+ *   faults.ts          who is hurt when          liveness.ts      what must work afterwards
+ *
+ *   oracle.ts          Raft's promises after every event   shadow-log.ts, wal-reader.ts   disks
+ *   history.ts         what clerks called and were told    judge.ts   whether that can be
+ */
+export { type Campaign, type CampaignOptions, runCampaign } from './campaign.ts';
+export { Counters } from './counters.ts';
+export { drawPlan, FAULT_KINDS, type FaultKind, type Plan, type PlanChanges } from './plan.ts';
+export type { Planted } from './planted.ts';
+export { type RunResult, type SimulateOptions, simulate } from './simulate.ts';
+export { Violation } from './violation.ts';

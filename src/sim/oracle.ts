@@ -1,0 +1,215 @@
+import { decodeCommand, type MemberStatus } from '../api/index.ts';
+import type { MemberId, Message } from '../raft/index.ts';
+import { decodeBatch } from '../replica/index.ts';
+import type { Counters } from './counters.ts';
+import { type ShadowEntry, ShadowLog } from './shadow-log.ts';
+import { Violation } from './violation.ts';
+
+/** What one incarnation has shown of itself. */
+interface Seen {
+  term: number;
+  commitIndex: number;
+  applied: number;
+}
+
+interface Observed {
+  readonly shadow: ShadowLog;
+  seen: Seen;
+}
+
+/** A position of the log that some member has applied. */
+interface Committed {
+  readonly entry: ShadowEntry;
+  /** Term of whoever applied it first. */
+  readonly inTerm: number;
+}
+
+/**
+ * Knows everything that members have put on disk, sent and shown since the world began, and checks
+ * Raft's promises after every event (Raft, Fig. 3; thesis §3.8). Looks on from outside: at bytes
+ * that became durable, messages that left, and status.
+ */
+export class Oracle {
+  readonly #members = new Map<MemberId, Observed>();
+  readonly #counters: Counters;
+  readonly #leaders = new Map<number, MemberId>();
+  /** Index 1 first. */
+  readonly #committed: Committed[] = [];
+  /** State hash by applied index. */
+  readonly #hashes = new Map<number, string>();
+  /** `session:seq` of commands in committed entries. */
+  readonly #commands = new Set<string>();
+
+  constructor(members: ReadonlyMap<MemberId, string>, counters: Counters) {
+    this.#counters = counters;
+    for (const [id, name] of members) {
+      this.#members.set(id, { shadow: new ShadowLog(name), seen: nothingSeen() });
+    }
+  }
+
+  /** Highest index that any member has applied. */
+  get committedIndex(): number {
+    return this.#committed.length;
+  }
+
+  /** Terms that had a leader. */
+  get leaders(): ReadonlyMap<number, MemberId> {
+    return this.#leaders;
+  }
+
+  started(id: MemberId): void {
+    this.#of(id).seen = nothingSeen();
+  }
+
+  /** A member's write to its log is durable. */
+  durable(id: MemberId, bytes: Uint8Array): void {
+    const { shadow } = this.#of(id);
+    shadow.onDurable(bytes, ({ index, by, term }) => {
+      const committed = this.#committed[index - 1];
+      if (committed !== undefined && committed.entry.chain !== by.chain) {
+        throw new Violation('committed entries stay', `${shadow.name} replaced entry ${index}`);
+      }
+      if (this.#leaders.get(term) === id) {
+        throw new Violation('leader append-only', `${shadow.name} replaced entry ${index}`);
+      }
+      this.#counters.add('sometimes: uncommitted entries replaced');
+    });
+  }
+
+  /** A message leaves: what it promises must be on disk (thesis §3.8). */
+  sending(id: MemberId, message: Message): void {
+    const { shadow } = this.#of(id);
+    const { term } = message;
+    switch (message.type) {
+      case 'requestVote':
+        if (shadow.voteIn(term) !== id) this.#early(shadow, message);
+        return;
+      case 'requestVoteReply':
+        if (message.granted && shadow.voteIn(term) !== message.to) this.#early(shadow, message);
+        return;
+      case 'appendEntriesReply':
+        if (!message.accepted) return;
+        if (shadow.term < term || shadow.lastIndex < message.matchIndex) {
+          this.#early(shadow, message);
+        }
+        return;
+      case 'appendEntries':
+      case 'heartbeat':
+        return this.#leads(id, term);
+      default:
+        return;
+    }
+  }
+
+  /** How a member looks after one of its events. */
+  observe(id: MemberId, status: MemberStatus): void {
+    const observed = this.#of(id);
+    const { seen, shadow } = observed;
+    const { term, commitIndex, appliedIndex: applied } = status;
+    if (term < seen.term || commitIndex < seen.commitIndex || applied < seen.applied) {
+      const now = JSON.stringify({ term, commitIndex, applied });
+      const what = `${shadow.name} went from ${JSON.stringify(seen)} to ${now}`;
+      throw new Violation('term, commit and applied index grow', what);
+    }
+    if (applied > commitIndex) {
+      throw new Violation('applied is committed', `${shadow.name}: ${applied} > ${commitIndex}`);
+    }
+    if (status.role === 'leader') this.#leads(id, term);
+    if (applied > seen.applied) this.#applied(shadow, { applied, term });
+    observed.seen = { term, commitIndex, applied };
+    const before = this.#hashes.get(applied);
+    if (before === undefined) this.#hashes.set(applied, status.stateHash);
+    else if (before !== status.stateHash) {
+      const what = `${shadow.name} has ${status.stateHash} at ${applied}, others ${before}`;
+      throw new Violation('equal index, equal state', what);
+    }
+  }
+
+  /** A clerk was told that a command of its session was executed. */
+  acknowledged(sessionId: number, seq: number): void {
+    if (this.#commands.has(`${sessionId}:${seq}`)) return;
+    const what = `seq ${seq} of session ${sessionId} was acknowledged and is not committed`;
+    throw new Violation('acknowledged is committed', what);
+  }
+
+  #early(shadow: ShadowLog, message: Message): never {
+    const what = `${shadow.name} sent ${message.type} of term ${message.term} to ${message.to}`;
+    throw new Violation('promises leave after the disk', what);
+  }
+
+  #leads(id: MemberId, term: number): void {
+    const leader = this.#leaders.get(term);
+    if (leader === id) return;
+    const { shadow } = this.#of(id);
+    if (leader !== undefined) {
+      const names = `${this.#of(leader).shadow.name} and ${shadow.name}`;
+      throw new Violation('one leader per term', `${names} lead in term ${term}`);
+    }
+    this.#leaders.set(term, id);
+    this.#counters.add('sometimes: leader elected');
+    let index = this.#committed.length;
+    while (index > 0 && (this.#committed[index - 1]?.inTerm ?? 0) >= term) index--;
+    if (index === 0) return;
+    if (shadow.at(index)?.chain !== this.#committed[index - 1]?.entry.chain) {
+      const what = `${shadow.name} leads in term ${term} without committed entry ${index}`;
+      throw new Violation('leader completeness', what);
+    }
+  }
+
+  #applied(shadow: ShadowLog, { applied, term }: { applied: number; term: number }): void {
+    const own = shadow.at(applied);
+    if (own === null) {
+      throw new Violation('applied is durable here', `${shadow.name} at entry ${applied}`);
+    }
+    const committed = this.#committed[applied - 1];
+    if (committed !== undefined) {
+      if (committed.entry.chain === own.chain) return;
+      throw new Violation('state machine safety', `${shadow.name} differs up to ${applied}`);
+    }
+    this.#checkMajority(shadow, { index: applied, chain: own.chain });
+    const last = this.#committed.length;
+    const before = this.#committed[last - 1]?.entry.chain;
+    if (last > 0 && shadow.at(last)?.chain !== before) {
+      throw new Violation('state machine safety', `${shadow.name} differs up to ${last}`);
+    }
+    for (let index = last + 1; index <= applied; index++) {
+      const entry = shadow.at(index);
+      if (entry === null) throw new Violation('log without gaps', `${shadow.name} at ${index}`);
+      this.#committed.push({ entry, inTerm: term });
+      this.#readCommands(entry);
+    }
+  }
+
+  #checkMajority(shadow: ShadowLog, { index, chain }: { index: number; chain: number }): void {
+    let holders = 0;
+    for (const { shadow: other } of this.#members.values()) {
+      if (other.at(index)?.chain === chain) holders++;
+    }
+    if (holders * 2 > this.#members.size) return;
+    const what = `${shadow.name} applied entry ${index}, durable on ${holders} members`;
+    throw new Violation('committed is durable on a majority', what);
+  }
+
+  #readCommands({ entry }: ShadowEntry): void {
+    if (entry.kind !== 'command') return;
+    for (const bytes of decodeBatch(entry.data).commands) {
+      const command = decodeCommand(bytes);
+      if (command.type !== 'operation' || command.session === null) continue;
+      const { sessionId, seq } = command.session;
+      const key = `${sessionId}:${seq}`;
+      if (this.#commands.has(key)) this.#counters.add('sometimes: command twice in the log');
+      if (command.operation.type === 'skip') this.#counters.add('sometimes: seq skipped');
+      this.#commands.add(key);
+    }
+  }
+
+  #of(id: MemberId): Observed {
+    const observed = this.#members.get(id);
+    if (observed === undefined) throw new Violation('known members', `member ${id}`);
+    return observed;
+  }
+}
+
+function nothingSeen(): Seen {
+  return { term: 0, commitIndex: 0, applied: 0 };
+}

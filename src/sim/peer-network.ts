@@ -1,0 +1,201 @@
+import { ByteReader, ByteWriter } from '../lib/index.ts';
+import type { MemberId, Message } from '../raft/index.ts';
+import {
+  decodeMessage,
+  encodeMessage,
+  type MemberInfo,
+  type Transport,
+  type TransportHandlers,
+} from '../transport/index.ts';
+import type { Counters } from './counters.ts';
+import type { Process } from './process.ts';
+import type { Stream } from './streams.ts';
+import type { World } from './world.ts';
+
+/** How links behave when nothing in particular is wrong with them. */
+export interface LinkQuality {
+  readonly latencyMs: number;
+  /** Mean of what comes on top. */
+  readonly jitterMs: number;
+  /** Probability that a message is lost. */
+  readonly loss: number;
+  /** Probability that it arrives twice. */
+  readonly duplicate: number;
+  /** Probability that it comes very late, and how late on average. */
+  readonly late: number;
+  readonly lateMs: number;
+  /** What is under way reaches the next incarnation of its receiver. */
+  readonly survivesRestart: boolean;
+}
+
+/** A member at the network. */
+export interface PeerEndpoint {
+  readonly process: Process;
+  readonly handlers: TransportHandlers;
+}
+
+/** Nobody is told more often that a peer is unreachable, as with the real transport. */
+const UNREACHABLE_EVERY_MS = 1_000;
+
+/** Messages between members: as bytes, at most as reliable as the plan says. */
+export class PeerNetwork {
+  readonly #world: World;
+  readonly #stream: Stream;
+  readonly #counters: Counters;
+  readonly #members: ReadonlyMap<MemberId, string>;
+  readonly #endpoints = new Map<MemberId, PeerEndpoint>();
+  /** Directed links that are cut. */
+  readonly #cut = new Set<string>();
+  /** Directed links that are slow: extra milliseconds. */
+  readonly #slow = new Map<string, number>();
+  /** Directed links that are clogged until then, microseconds. */
+  readonly #clogged = new Map<string, number>();
+  /** Directed links without any fault of quality. */
+  readonly #clean = new Set<string>();
+  quality: LinkQuality;
+  /** Sees each message as it leaves. */
+  onSend: (from: MemberId, message: Message) => void = () => {};
+
+  constructor(options: {
+    readonly world: World;
+    readonly members: ReadonlyMap<MemberId, string>;
+    readonly quality: LinkQuality;
+    readonly counters: Counters;
+  }) {
+    this.#world = options.world;
+    this.#stream = options.world.stream('peer network');
+    this.#counters = options.counters;
+    this.#members = options.members;
+    this.quality = options.quality;
+  }
+
+  attach(id: MemberId, endpoint: PeerEndpoint): void {
+    this.#endpoints.set(id, endpoint);
+  }
+
+  /** Cuts one direction. */
+  cut(from: MemberId, to: MemberId): void {
+    this.#cut.add(linkKey(from, to));
+  }
+
+  restore(from: MemberId, to: MemberId): void {
+    this.#cut.delete(linkKey(from, to));
+  }
+
+  slow(from: MemberId, to: MemberId, extraMs: number): void {
+    if (extraMs === 0) this.#slow.delete(linkKey(from, to));
+    else this.#slow.set(linkKey(from, to), extraMs);
+  }
+
+  /** What is sent arrives only after this time, all at once. */
+  clog(from: MemberId, to: MemberId, durationMs: number): void {
+    this.#clogged.set(linkKey(from, to), this.#world.nowUs + durationMs * 1000);
+  }
+
+  /** Heals both directions between all of these, for good. */
+  heal(ids: readonly MemberId[]): void {
+    for (const from of ids) {
+      for (const to of ids) {
+        const key = linkKey(from, to);
+        this.#cut.delete(key);
+        this.#slow.delete(key);
+        this.#clogged.delete(key);
+        this.#clean.add(key);
+      }
+    }
+  }
+
+  transport(id: MemberId, endpoint: PeerEndpoint, info: (id: MemberId) => MemberInfo): Transport {
+    const { process } = endpoint;
+    const reported = new Map<MemberId, number>();
+    const unreachable = (to: MemberId): void => {
+      const lastUs = reported.get(to) ?? -UNREACHABLE_EVERY_MS * 1000;
+      if (this.#world.nowUs - lastUs < UNREACHABLE_EVERY_MS * 1000) return;
+      reported.set(to, this.#world.nowUs);
+      this.#world.schedule(process, { kind: 'io', delayUs: 100, label: '' }, () =>
+        endpoint.handlers.onUnreachable(to),
+      );
+    };
+    return {
+      address: { host: this.#members.get(id) ?? '', port: 2 },
+      send: (messages) => {
+        if (!process.alive) return;
+        for (const message of messages) this.#send(id, message, unreachable);
+      },
+      peerInfo: (peer) => (this.#members.has(peer) ? info(peer) : null),
+      connectedPeers: () =>
+        [...this.#members.keys()].filter((peer) => peer !== id && this.#isConnected(id, peer)),
+      setPeers: () => {},
+      close: () => Promise.resolve(),
+    };
+  }
+
+  #isConnected(from: MemberId, to: MemberId): boolean {
+    return !this.#cut.has(linkKey(from, to)) && this.#endpoints.get(to)?.process.alive === true;
+  }
+
+  #send(from: MemberId, message: Message, unreachable: (to: MemberId) => void): void {
+    this.onSend(from, message);
+    const { to, type } = message;
+    if (!this.#isConnected(from, to)) {
+      this.#counters.add('network: message to nowhere');
+      return unreachable(to);
+    }
+    const stream = this.#stream;
+    const { loss, duplicate } = this.quality;
+    const clean = this.#clean.has(linkKey(from, to));
+    if (!clean && stream.chance(loss)) {
+      this.#counters.add('network: message lost');
+      return;
+    }
+    const writer = new ByteWriter(128);
+    encodeMessage(writer, message);
+    const bytes = writer.view();
+    this.#world.mix(bytes.length);
+    this.#deliver({ from, to, type, bytes });
+    if (!clean && stream.chance(duplicate)) {
+      this.#counters.add('network: message doubled');
+      this.#deliver({ from, to, type, bytes });
+    }
+  }
+
+  #deliver(parcel: { from: MemberId; to: MemberId; type: string; bytes: Uint8Array }): void {
+    const { from, to, type, bytes } = parcel;
+    const world = this.#world;
+    const receiver = this.#endpoints.get(to);
+    const delayUs = this.#delayUs(from, to);
+    const label = world.tracing ? `${type} from ${this.#members.get(from)}` : '';
+    const receive = (endpoint: PeerEndpoint): void => {
+      if (this.#cut.has(linkKey(from, to))) return;
+      endpoint.handlers.onMessage(decodeMessage(new ByteReader(bytes)));
+    };
+    if (receiver === undefined) return;
+    if (!this.quality.survivesRestart) {
+      world.schedule(receiver.process, { kind: 'io', delayUs, label }, () => receive(receiver));
+      return;
+    }
+    world.schedule(null, { kind: 'io', delayUs, label: '' }, () => {
+      const now = this.#endpoints.get(to);
+      if (now === undefined) return;
+      if (now !== receiver) this.#counters.add('sometimes: message outlived its receiver');
+      world.schedule(now.process, { kind: 'io', delayUs: 0, label }, () => receive(now));
+    });
+  }
+
+  #delayUs(from: MemberId, to: MemberId): number {
+    const key = linkKey(from, to);
+    const stream = this.#stream;
+    const { latencyMs, jitterMs, late, lateMs } = this.quality;
+    let delayMs = latencyMs + stream.exponential(jitterMs) + (this.#slow.get(key) ?? 0);
+    if (!this.#clean.has(key) && stream.chance(late)) {
+      this.#counters.add('network: message late');
+      delayMs += stream.exponential(lateMs);
+    }
+    const clogUs = (this.#clogged.get(key) ?? 0) - this.#world.nowUs;
+    return Math.max(delayMs * 1000, clogUs);
+  }
+}
+
+function linkKey(from: MemberId, to: MemberId): string {
+  return `${from}>${to}`;
+}

@@ -1,0 +1,164 @@
+import type { ReplicaTiming } from '../replica/index.ts';
+import type { ClientQuality } from './client-network.ts';
+import type { LinkQuality } from './peer-network.ts';
+import type { DiskSpeed } from './sim-disk.ts';
+import { Stream } from './streams.ts';
+
+/** Everything that can be done to a cluster and its clients. */
+export const FAULT_KINDS = [
+  'kill',
+  'powerCut',
+  'powerCutOfAll',
+  'crashAtStep',
+  'stop',
+  'pause',
+  'isolate',
+  'oneWay',
+  'partial',
+  'clog',
+  'slowLink',
+  'stallDisk',
+  'diskError',
+  'diskFull',
+  'damage',
+  'breakClients',
+  'cutClient',
+  'restartClerk',
+  'zombieClerk',
+  'pauseClerk',
+] as const;
+
+export type FaultKind = (typeof FAULT_KINDS)[number];
+
+/** One class of faults in a run. */
+export interface FaultPlan {
+  readonly kind: FaultKind;
+  /** Mean time between two, milliseconds. */
+  readonly meanMs: number;
+  /** Mean duration of what has one, milliseconds. */
+  readonly durationMs: number;
+}
+
+/** What a clerk does. */
+export interface ClerkPlan {
+  readonly name: string;
+  /** Session name; null: anonymous. */
+  readonly session: string | null;
+  readonly work: 'appends' | 'registers' | 'pairs';
+  /** Calls under way at once. */
+  readonly concurrency: number;
+  /** Mean pause between two calls, milliseconds. */
+  readonly thinkMs: number;
+  readonly timeoutMs: number;
+  /** Bytes that a register's value is padded to. */
+  readonly valueBytes: number;
+}
+
+/** Everything that a seed decides in advance. */
+export interface Plan {
+  readonly seed: number;
+  readonly members: number;
+  readonly timing: ReplicaTiming;
+  /** How long faults go on, milliseconds. */
+  readonly safetyMs: number;
+  readonly peers: LinkQuality;
+  readonly clients: ClientQuality;
+  readonly disk: DiskSpeed;
+  /** Largest deviation of a clock's rate from 1. */
+  readonly skewMax: number;
+  readonly faults: readonly FaultPlan[];
+  readonly clerks: readonly ClerkPlan[];
+}
+
+/** Parts of a plan that a caller wants otherwise. */
+export interface PlanChanges {
+  readonly members?: number;
+  readonly safetyMs?: number;
+  /** Only these classes of faults, each certainly on. */
+  readonly faults?: readonly FaultKind[];
+  /** Networks and disks without faults of their own. */
+  readonly quiet?: boolean;
+}
+
+const CLUSTER_SIZES = [3, 3, 3, 3, 3, 3, 5, 5, 1, 3, 3, 3, 5, 5, 1, 7] as const;
+
+/** Draws a run: which faults are on, how often, and who does what meanwhile. */
+export function drawPlan(seed: number, changes: PlanChanges = {}): Plan {
+  const stream = new Stream(seed, 'plan');
+  const members = changes.members ?? stream.pick(CLUSTER_SIZES);
+  const heartbeatMs = stream.pick([50, 100, 100]);
+  const electionTimeoutMs = heartbeatMs * stream.pick([4, 5, 10]);
+  const timing: ReplicaTiming = {
+    tickMs: heartbeatMs / stream.pick([2, 5]),
+    heartbeatMs,
+    electionTimeoutMs,
+    requestTimeoutMs: stream.pick([1_000, 5_000]),
+  };
+  const safetyMs = changes.safetyMs ?? 60_000 + stream.below(60_000);
+  const quiet = changes.quiet === true;
+  return {
+    seed,
+    members,
+    timing,
+    safetyMs,
+    peers: drawPeers(new Stream(seed, 'plan peers'), electionTimeoutMs, quiet),
+    clients: drawClients(new Stream(seed, 'plan clients'), quiet),
+    disk: { baseMs: stream.between(0.05, 2), jitterMs: stream.between(0.05, 5) },
+    skewMax: stream.pick([0, 0.01, 0.05, 0.2]),
+    faults: drawFaults(new Stream(seed, 'plan faults'), changes.faults),
+    clerks: drawClerks(new Stream(seed, 'plan clerks')),
+  };
+}
+
+function drawPeers(stream: Stream, electionTimeoutMs: number, quiet: boolean): LinkQuality {
+  const sometimes = (value: number): number => (stream.chance(0.5) && !quiet ? value : 0);
+  return {
+    latencyMs: stream.between(0.1, 10),
+    jitterMs: stream.between(0.1, 10),
+    loss: sometimes(stream.pick([0.01, 0.1, 0.3])),
+    duplicate: sometimes(stream.pick([0.01, 0.1, 0.3])),
+    late: sometimes(stream.pick([0.01, 0.1])),
+    lateMs: electionTimeoutMs * stream.pick([1, 4, 10]),
+    survivesRestart: stream.chance(0.5) && !quiet,
+  };
+}
+
+function drawClients(stream: Stream, quiet: boolean): ClientQuality {
+  const sometimes = (value: number): number => (stream.chance(0.5) && !quiet ? value : 0);
+  return {
+    latencyMs: stream.between(0.1, 5),
+    jitterMs: stream.between(0.1, 20),
+    mute: sometimes(stream.pick([0.001, 0.01])),
+    breakOnReply: sometimes(stream.pick([0.01, 0.05])),
+    breakOnRequest: sometimes(stream.pick([0.01, 0.05])),
+    noReset: sometimes(0.3),
+  };
+}
+
+function drawFaults(stream: Stream, only?: readonly FaultKind[]): FaultPlan[] {
+  return FAULT_KINDS.map((kind) => {
+    // Each class draws its numbers, on or off, so that one does not shift the others.
+    const on = stream.chance(0.35);
+    const fault = {
+      kind,
+      meanMs: stream.pick([3_000, 10_000, 30_000]),
+      durationMs: stream.pick([300, 2_000, 8_000]),
+    };
+    if (only === undefined) return on ? fault : null;
+    return only.includes(kind) ? { ...fault, meanMs: 4_000 } : null;
+  }).filter((fault) => fault !== null);
+}
+
+function drawClerks(stream: Stream): ClerkPlan[] {
+  const works = ['appends', 'appends', 'registers', 'registers', 'pairs'] as const;
+  const count = 2 + stream.below(4);
+  return Array.from({ length: count }, (_, i) => ({
+    name: `c${i + 1}`,
+    session: stream.chance(0.5) ? `session-${i + 1}` : null,
+    work: works[i] ?? stream.pick(works),
+    concurrency: stream.pick([1, 1, 2, 4]),
+    thinkMs: stream.pick([50, 200, 500]),
+    timeoutMs: stream.pick([1_500, 5_000, 20_000]),
+    valueBytes: stream.pick([8, 8, 8, 2_000, 20_000]),
+  }));
+}

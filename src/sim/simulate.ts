@@ -1,0 +1,66 @@
+import type { Counters } from './counters.ts';
+import { Faults } from './faults.ts';
+import { judge } from './judge.ts';
+import { proveLiveness } from './liveness.ts';
+import { drawPlan, type Plan, type PlanChanges } from './plan.ts';
+import type { Planted } from './planted.ts';
+import { setStage } from './stage.ts';
+import type { TraceSink } from './world.ts';
+
+/** How a run is made. */
+export interface SimulateOptions extends PlanChanges {
+  /** Gets a line for everything that happens. */
+  readonly trace?: TraceSink;
+  readonly planted?: Planted;
+}
+
+/** What a run has shown. */
+export interface RunResult {
+  readonly seed: number;
+  readonly plan: Plan;
+  /** Virtual time that passed, milliseconds. */
+  readonly virtualMs: number;
+  readonly events: number;
+  /** Calls of clerks, and how they ended. */
+  readonly calls: number;
+  readonly acknowledged: number;
+  readonly counters: Counters;
+  /** Equal for equal runs. */
+  readonly traceHash: string;
+  /** What broke; null when nothing did. */
+  readonly failure: Error | null;
+}
+
+/** Runs one seed: faults, then a majority that heals, then the verdict. */
+export async function simulate(seed: number, options: SimulateOptions = {}): Promise<RunResult> {
+  const plan = drawPlan(seed, options);
+  const { trace = null, planted = {} } = options;
+  const stage = setStage(plan, { trace, planted });
+  const { world, counters, history } = stage;
+  let failure: Error | null = null;
+  try {
+    for (const member of stage.members) member.start();
+    for (const clerk of stage.clerks) clerk.start();
+    const faults = new Faults(stage);
+    faults.start();
+    await world.run(plan.safetyMs);
+    faults.stop();
+    judge(history, await proveLiveness(stage));
+  } catch (error) {
+    failure = error instanceof Error ? error : new Error(String(error));
+    world.trace('world', failure.message);
+  }
+  for (const member of stage.members) member.process?.kill();
+  for (const clerk of stage.clerks) clerk.process?.kill();
+  return {
+    seed,
+    plan,
+    virtualMs: world.nowMs,
+    events: world.events,
+    calls: history.issued,
+    acknowledged: history.counts.acknowledged,
+    counters,
+    traceHash: world.traceHash,
+    failure,
+  };
+}
