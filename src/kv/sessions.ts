@@ -26,7 +26,7 @@ import {
 import type { Tables } from './tables.ts';
 
 const EVERYTHING = { from: new Uint8Array(0), to: null } as const;
-/** Sessions in the cache; a full one is emptied as soon as all changes are written. */
+/** Sessions in the cache between two batches; a fuller one is emptied. */
 const CACHED_SESSIONS_MAX = 10_000;
 /** Heap entries of sessions long closed are swept out beyond twice the sessions and this. */
 const HEAP_SLACK = 1024;
@@ -318,6 +318,7 @@ export class Sessions {
       this.#tables.put('sessions', key, this.#row.view(), this.#tables.get('sessions', key));
     }
     this.#changed.clear();
+    if (this.#cache.size > CACHED_SESSIONS_MAX) this.#cache.clear();
   }
 
   /** @throws KvError SESSION_EXPIRED when it is over, SESSION_UNKNOWN when it never was. */
@@ -336,7 +337,6 @@ export class Sessions {
     if (cached !== undefined) return cached;
     const row = this.#tables.get('sessions', sessionKey(id));
     if (row === null) return null;
-    if (this.#cache.size >= CACHED_SESSIONS_MAX && this.#changed.size === 0) this.#cache.clear();
     const session = readSession(id, row);
     this.#cache.set(id, session);
     return session;

@@ -1,6 +1,6 @@
+import type { Clock } from '../../io/index.ts';
 import type { ConfState, Entry, HardState } from '../../raft/index.ts';
 import type { Wal, WalBatch, WalRecovery } from '../../wal/index.ts';
-import type { VirtualClock } from './virtual-clock.ts';
 
 interface Waiting {
   readonly batch: WalBatch;
@@ -12,7 +12,7 @@ interface Waiting {
 /** A log in memory whose disk takes `syncMs`, or stands still, as the test wants. */
 export class MemoryWal implements Wal {
   readonly recovery: WalRecovery;
-  readonly #clock: VirtualClock;
+  readonly #clock: Clock;
   readonly #entries: Entry[];
   #hardState: HardState | null;
   #waiting: Waiting[] = [];
@@ -20,7 +20,7 @@ export class MemoryWal implements Wal {
   syncMs = 1;
   stalled = false;
 
-  constructor(clock: VirtualClock, confState: ConfState, before: MemoryWal | null) {
+  constructor(clock: Clock, confState: ConfState, before: MemoryWal | null) {
     this.#clock = clock;
     this.#entries = before === null ? [] : [...before.#entries];
     this.#hardState = before === null ? null : before.#hardState;
@@ -35,6 +35,16 @@ export class MemoryWal implements Wal {
 
   get sizeBytes(): number {
     return this.#entries.length;
+  }
+
+  /** What a restart would find. */
+  get durable(): { readonly hardState: HardState | null; readonly lastIndex: number } {
+    return { hardState: this.#hardState, lastIndex: this.#entries.at(-1)?.index ?? 0 };
+  }
+
+  /** Batches that were written and are not synced. */
+  get unsynced(): number {
+    return this.#waiting.length;
   }
 
   waitingMs(): number | null {
@@ -58,16 +68,27 @@ export class MemoryWal implements Wal {
     this.#closed = true;
   }
 
+  /** The power goes: of the batches that are not synced, the first `kept` survive all the same. */
+  cutPower(kept: number): void {
+    this.#closed = true;
+    for (const { batch } of this.#waiting.slice(0, kept)) this.#store(batch);
+    this.#waiting = [];
+  }
+
   #sync(): void {
     if (this.stalled || this.#closed) return;
     const ready = this.#waiting.filter((each) => each.dueMs <= this.#clock.nowMs());
     this.#waiting = this.#waiting.slice(ready.length);
     for (const { batch, done } of ready) {
-      if (batch.hardState !== null) this.#hardState = batch.hardState;
-      const [first] = batch.entries;
-      if (first !== undefined) this.#entries.length = first.index - 1;
-      this.#entries.push(...batch.entries);
+      this.#store(batch);
       done();
     }
+  }
+
+  #store(batch: WalBatch): void {
+    if (batch.hardState !== null) this.#hardState = batch.hardState;
+    const [first] = batch.entries;
+    if (first !== undefined) this.#entries.length = first.index - 1;
+    this.#entries.push(...batch.entries);
   }
 }

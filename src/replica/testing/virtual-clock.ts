@@ -14,7 +14,8 @@ interface Event {
 export class VirtualClock implements Clock {
   #nowMs = 0;
   #order = 0;
-  #events: Event[] = [];
+  /** A binary heap: no event comes before its parent, the one at (i − 1) >> 1. */
+  readonly #heap: Event[] = [];
 
   nowMs(): number {
     return this.#nowMs;
@@ -31,7 +32,7 @@ export class VirtualClock implements Clock {
       run,
       cancelled: false,
     };
-    this.#events.push(event);
+    this.#push(event);
     return {
       cancel: () => {
         event.cancelled = true;
@@ -46,11 +47,24 @@ export class VirtualClock implements Clock {
   /** Lets `durationMs` pass. */
   advance(durationMs: number): void {
     const endMs = this.#nowMs + durationMs;
-    for (let event = this.#next(endMs); event !== null; event = this.#next(endMs)) {
+    while (this.step(endMs));
+  }
+
+  /** Runs the next event due by `endMs`; false when there is none, and it is `endMs` now. */
+  step(endMs: number): boolean {
+    for (let event = this.#heap[0]; event !== undefined; event = this.#heap[0]) {
+      if (event.cancelled) {
+        this.#pop();
+        continue;
+      }
+      if (event.atMs > endMs) break;
+      this.#pop();
       this.#nowMs = Math.max(this.#nowMs, event.atMs);
       event.run();
+      return true;
     }
-    this.#nowMs = endMs;
+    this.#nowMs = Math.max(this.#nowMs, endMs);
+    return false;
   }
 
   /** Lets time pass in small steps until `holds`, at most `limitMs`; false when it never did. */
@@ -64,20 +78,43 @@ export class VirtualClock implements Clock {
     this.#nowMs += durationMs;
   }
 
-  #next(endMs: number): Event | null {
-    this.#events = this.#events.filter((event) => !event.cancelled);
-    let first: Event | null = null;
-    for (const event of this.#events) {
-      if (event.atMs > endMs) continue;
-      if (
-        first === null ||
-        event.atMs < first.atMs ||
-        (event.atMs === first.atMs && event.order < first.order)
-      ) {
-        first = event;
-      }
+  #push(event: Event): void {
+    const heap = this.#heap;
+    let at = heap.length;
+    heap.push(event);
+    while (at > 0) {
+      const parentAt = (at - 1) >> 1;
+      const parent = heap[parentAt] as Event;
+      if (!isBefore(event, parent)) break;
+      heap[at] = parent;
+      at = parentAt;
     }
-    if (first !== null) this.#events.splice(this.#events.indexOf(first), 1);
-    return first;
+    heap[at] = event;
   }
+
+  /** Takes the first event off the heap. */
+  #pop(): void {
+    const heap = this.#heap;
+    const last = heap.pop();
+    if (last === undefined || heap.length === 0) return;
+    let at = 0;
+    for (;;) {
+      let childAt = 2 * at + 1;
+      let child = heap[childAt];
+      if (child === undefined) break;
+      const right = heap[childAt + 1];
+      if (right !== undefined && isBefore(right, child)) {
+        child = right;
+        childAt++;
+      }
+      if (!isBefore(child, last)) break;
+      heap[at] = child;
+      at = childAt;
+    }
+    heap[at] = last;
+  }
+}
+
+function isBefore(a: Event, b: Event): boolean {
+  return a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order);
 }
