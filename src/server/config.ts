@@ -27,7 +27,7 @@ const ELECTION_TIMEOUT_MAX_MS = 50_000;
 const MEMBERS_MAX = 9;
 const NAME_BYTES_MAX = 128;
 /** Timeouts are counted in ticks; finer ticks spread the members' election timeouts better. */
-const TICKS_PER_HEARTBEAT = 5;
+const TICKS_PER_HEARTBEAT = 10;
 
 /** @throws ConfigError with one line: which option, what is wrong, what to do. */
 export function resolveConfig(options: ServerOptions): ServerConfig {
