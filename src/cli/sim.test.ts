@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { FAULT_KINDS } from '../sim/index.ts';
 import { EXIT } from './exit.ts';
 import { run } from './program.ts';
 import { TestHost } from './testing/host.ts';
@@ -25,6 +26,30 @@ describe('quorate sim', () => {
     const host = new TestHost({ signal: AbortSignal.abort() });
     expect(await run(['sim', '--minutes', '5'], host)).toBe(EXIT.interrupted);
     expect(host.output).toContain('0 runs');
+  });
+
+  test('plants a bug and says how it was found', async () => {
+    const host = new TestHost();
+    expect(await run(['sim', '--planted', 'never heard'], host)).toBe(EXIT.ok);
+    expect(host.output).toContain('candidates are never heard | a majority elects');
+    expect(host.output).toContain('1 of 1 bugs found; seeds: median 1, worst 1\n');
+  });
+
+  test('fails when a planted bug is not found', async () => {
+    const host = new TestHost();
+    const command = ['sim', '--planted', 'before the first commit', '--seeds', '1'];
+    expect(await run(command, host)).toBe(EXIT.failed);
+    expect(host.output).toContain('NOT FOUND\n\n0 of 1 bugs found');
+  });
+
+  test('leaves classes of faults out, and refuses one that is none', async () => {
+    const host = new TestHost();
+    const command = ['sim', '--seed', '4', '--members', '3', '--without'];
+    const all = FAULT_KINDS.join(',');
+    expect(await run([...command, all], host)).toBe(EXIT.ok);
+    expect(host.output).toMatch(/ 0 faults /);
+    expect(await run([...command, 'fire'], host)).toBe(EXIT.usage);
+    expect(host.errors.join('\n')).toContain("'fire' is none of kill");
   });
 
   test('refuses a seed that is none', async () => {

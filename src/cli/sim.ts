@@ -1,17 +1,27 @@
 import { Command } from 'commander';
 import {
+  BUGS,
   type Campaign,
+  type Caught,
   type Counters,
+  FAULT_KINDS,
+  type FaultKind,
+  hunt,
   type RunResult,
   runCampaign,
   type SimulateOptions,
+  shorten,
   simulate,
 } from '../sim/index.ts';
-import { EXIT, type ExitCode } from './exit.ts';
+import { EXIT, type ExitCode, usageError } from './exit.ts';
 import type { Host } from './host.ts';
 import { numberFlag } from './local.ts';
 
 const SEED_MAX = 999_999;
+/** Runs that a planted bug may survive. */
+const PLANTED_SEEDS_MAX = 1_000;
+/** Of what the oracle says about a planted bug. */
+const VERDICT_CHARACTERS = 150;
 /** Lines of a failed run that are printed. */
 const LAST_EVENTS = 40;
 
@@ -24,7 +34,8 @@ if no run failed.
 Examples:
   quorate sim --seeds 100            seeds 1 to 100
   quorate sim --minutes 10 --from 5000
-  quorate sim --seed 42 --trace      one run, with everything that happens in it`;
+  quorate sim --seed 42 --trace      one run, with everything that happens in it
+  quorate sim --planted              plants known bugs, and fails unless each is found`;
 
 interface SimFlags {
   readonly seed?: string;
@@ -32,7 +43,10 @@ interface SimFlags {
   readonly from?: string;
   readonly minutes?: string;
   readonly members?: string;
+  readonly without?: string;
   readonly trace?: true;
+  /** Part of a name; true: all. */
+  readonly planted?: true | string;
 }
 
 /** `quorate sim`. */
@@ -45,7 +59,12 @@ export function simCommand(host: Host, finish: (code: ExitCode) => void): Comman
     .option('--from <N>', 'the first seed (default: 1)')
     .option('--minutes <M>', 'run seeds until the time is over')
     .option('--members <N>', 'members of every cluster, 1 to 7 (default: drawn)')
+    .option('--without <faults>', 'leave these classes of faults out, separated by commas')
     .option('--trace', 'with --seed: print everything that happens')
+    .option(
+      '--planted [name]',
+      'plant known bugs one by one: all, or those with this in their name',
+    )
     .addHelpText('after', EXAMPLES)
     .action(async (flags: SimFlags) => finish(await sim(flags, host)));
 }
@@ -56,7 +75,14 @@ async function sim(flags: SimFlags, host: Host): Promise<ExitCode> {
   const from = numberFlag('--from', flags.from, { min: 0, max: SEED_MAX });
   const minutes = numberFlag('--minutes', flags.minutes, { min: 1, max: 100_000 });
   const members = numberFlag('--members', flags.members, { min: 1, max: 7 });
-  const changes: SimulateOptions = members === null ? {} : { members };
+  if (flags.planted !== undefined) {
+    const name = flags.planted === true ? '' : flags.planted;
+    return await planted(name, { seedsMax: seeds ?? PLANTED_SEEDS_MAX, host });
+  }
+  const changes: SimulateOptions = {
+    ...(members === null ? {} : { members }),
+    ...(flags.without === undefined ? {} : { without: faultKinds(flags.without) }),
+  };
   if (seed !== null && flags.trace === true) return await traced(seed, changes, host);
   const startedMs = performance.now();
   const endMs = minutes === null ? null : startedMs + minutes * 60_000;
@@ -67,10 +93,45 @@ async function sim(flags: SimFlags, host: Host): Promise<ExitCode> {
     onRun: (result) => void host.out(`${runLine(result)}\n`),
     simulation: changes,
   });
-  for (const { seed: failed } of campaign.failures) await explain(failed, { changes, host });
+  for (const failed of campaign.failures) await explain(failed, { changes, host });
   await host.out(summary(campaign, performance.now() - startedMs));
   if (host.signal.aborted) return EXIT.interrupted;
-  return campaign.failures.length === 0 ? EXIT.ok : EXIT.failed;
+  return campaign.failures.length + campaign.missed.length === 0 ? EXIT.ok : EXIT.failed;
+}
+
+function faultKinds(text: string): FaultKind[] {
+  return text.split(',').map((name) => {
+    const kind = FAULT_KINDS.find((one) => one === name);
+    if (kind !== undefined) return kind;
+    throw usageError(`--without: '${name}' is none of ${FAULT_KINDS.join(', ')}`);
+  });
+}
+
+/** Plants known bugs and says how many seeds it took to find each. */
+async function planted(
+  name: string,
+  { seedsMax, host }: { seedsMax: number; host: Host },
+): Promise<ExitCode> {
+  const bugs = BUGS.filter((bug) => bug.name.includes(name));
+  if (bugs.length === 0) throw usageError(`--planted: no bug has '${name}' in its name`);
+  const caught = await hunt({
+    bugs,
+    seedsMax,
+    isOver: () => host.signal.aborted,
+    onCaught: (one) => void host.out(`${caughtLine(one)}\n`),
+  });
+  if (host.signal.aborted) return EXIT.interrupted;
+  const seeds = caught.map((one) => one.seeds).sort((a, b) => a - b);
+  const missed = caught.filter(({ violation }) => violation === null);
+  const median = seeds[Math.floor(seeds.length / 2)] ?? 0;
+  const found = `${caught.length - missed.length} of ${caught.length} bugs found`;
+  await host.out(`\n${found}; seeds: median ${median}, worst ${seeds.at(-1) ?? 0}\n`);
+  return missed.length === 0 ? EXIT.ok : EXIT.failed;
+}
+
+function caughtLine({ bug, seeds, violation }: Caught): string {
+  const verdict = violation === null ? 'NOT FOUND' : violation.message.slice(0, VERDICT_CHARACTERS);
+  return `${String(seeds).padStart(4)} seeds  ${bug.name} | ${verdict}`;
 }
 
 async function traced(seed: number, changes: SimulateOptions, host: Host): Promise<ExitCode> {
@@ -84,25 +145,30 @@ async function traced(seed: number, changes: SimulateOptions, host: Host): Promi
   return result.failure === null ? EXIT.ok : EXIT.failed;
 }
 
-/** Runs a failed seed once more, listening: the last events, and how to see all of them. */
+/** Runs a failed seed with the faults it needs, listening: the last events, and how to replay. */
 async function explain(
-  seed: number,
+  failed: RunResult,
   { changes, host }: { changes: SimulateOptions; host: Host },
 ): Promise<void> {
+  const { seed } = failed;
+  const without = await shorten(failed, changes);
   const last: string[] = [];
-  const { failure, virtualMs } = await simulate(seed, {
+  const { plan, failure, virtualMs } = await simulate(seed, {
     ...changes,
+    without,
     trace: (line) => {
       last.push(line);
       if (last.length > LAST_EVENTS) last.shift();
     },
   });
   const members = changes.members === undefined ? '' : ` --members ${changes.members}`;
+  const fewer = without.length === 0 ? '' : ` --without ${without.join(',')}`;
   const lines = [
     '',
     `seed ${seed} failed at ${(virtualMs / 1000).toFixed(3)} s: ${failure?.message ?? 'not again'}`,
+    `faults that it needs: ${plan.faults.map(({ kind }) => kind).join(', ') || 'none'}`,
     ...last,
-    `replay: npm run sim -- --seed ${seed}${members} --trace`,
+    `replay: npm run sim -- --seed ${seed}${members}${fewer} --trace`,
   ];
   await host.out(`${lines.join('\n')}\n`);
 }
@@ -123,12 +189,13 @@ function runLine(result: RunResult): string {
 }
 
 function summary(campaign: Campaign, realMs: number): string {
-  const { runs, virtualMs, calls, counters, failures } = campaign;
+  const { runs, virtualMs, calls, counters, failures, missed } = campaign;
   const hours = (virtualMs / 3_600_000).toFixed(2);
   const rate = Math.round(virtualMs / Math.max(1, realMs));
   const lines = [
     '',
     ...counterLines(counters),
+    ...missed.map((name) => `    NEVER  ${name}`),
     '',
     `${runs} runs, ${failures.length} failed; ${hours} virtual hours in ` +
       `${(realMs / 1000).toFixed(1)} s (${rate} simulated seconds per second); ${calls} calls`,

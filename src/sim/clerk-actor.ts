@@ -146,6 +146,10 @@ export class ClerkActor {
       return;
     }
     world.trace(process.name, `${error.code}: ${error.message}`);
+    if (error.code === 'SESSION_STALE') {
+      const what = `${process.name}: ${error.message}`;
+      return world.stop(new Violation('an answer is kept until it has arrived', what));
+    }
     this.#parts.network.counters.add(`sometimes: call ended ${error.code}`);
     // A clerk that was replaced is done for; everybody else goes on.
     if (error.code !== 'SESSION_FENCED') this.#think(process, clerk);

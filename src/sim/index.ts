@@ -5,7 +5,9 @@
  * liveness phase in which only a majority heals, and a verdict; docs/SIMULATION.md is the guide.
  *
  *   simulate.ts        one run           plan.ts       what its seed decides
- *   campaign.ts        many runs         planted.ts    where bugs are planted to prove the search
+ *   campaign.ts        many runs
+ *   planted.ts, bugs/  where and which bugs are planted      hunt.ts   looks for each of them
+ *   shorten.ts         which faults a failure needs
  *
  *   world.ts           time: one event at a time, all promises settled before the next
  *   process.ts         what dies together; pause; skewed clocks      streams.ts   randomness
@@ -17,9 +19,12 @@
  *   oracle.ts          Raft's promises after every event   shadow-log.ts, wal-reader.ts   disks
  *   history.ts         what clerks called and were told    judge.ts   whether that can be
  */
+export { BUGS, type Bug } from './bugs/all.ts';
 export { type Campaign, type CampaignOptions, runCampaign } from './campaign.ts';
 export { Counters } from './counters.ts';
+export { type Caught, type HuntOptions, hunt } from './hunt.ts';
 export { drawPlan, FAULT_KINDS, type FaultKind, type Plan, type PlanChanges } from './plan.ts';
 export type { Planted } from './planted.ts';
+export { shorten } from './shorten.ts';
 export { type RunResult, type SimulateOptions, simulate } from './simulate.ts';
 export { Violation } from './violation.ts';

@@ -64,6 +64,8 @@ export interface Plan {
   readonly peers: LinkQuality;
   readonly clients: ClientQuality;
   readonly disk: DiskSpeed;
+  /** Length of the log's segments. */
+  readonly segmentBytes: number;
   /** Largest deviation of a clock's rate from 1. */
   readonly skewMax: number;
   readonly faults: readonly FaultPlan[];
@@ -76,6 +78,8 @@ export interface PlanChanges {
   readonly safetyMs?: number;
   /** Only these classes of faults, each certainly on. */
   readonly faults?: readonly FaultKind[];
+  /** Not these classes; the others stay exactly as they are. */
+  readonly without?: readonly FaultKind[];
   /** Networks and disks without faults of their own. */
   readonly quiet?: boolean;
 }
@@ -96,6 +100,7 @@ export function drawPlan(seed: number, changes: PlanChanges = {}): Plan {
   };
   const safetyMs = changes.safetyMs ?? 60_000 + stream.below(60_000);
   const quiet = changes.quiet === true;
+  const clerks = drawClerks(new Stream(seed, 'plan clerks'));
   return {
     seed,
     members,
@@ -104,9 +109,12 @@ export function drawPlan(seed: number, changes: PlanChanges = {}): Plan {
     peers: drawPeers(new Stream(seed, 'plan peers'), electionTimeoutMs, quiet),
     clients: drawClients(new Stream(seed, 'plan clients'), quiet),
     disk: { baseMs: stream.between(0.05, 2), jitterMs: stream.between(0.05, 5) },
+    segmentBytes: drawSegmentBytes(new Stream(seed, 'plan log'), clerks),
     skewMax: stream.pick([0, 0.01, 0.05, 0.2]),
-    faults: drawFaults(new Stream(seed, 'plan faults'), changes.faults),
-    clerks: drawClerks(new Stream(seed, 'plan clerks')),
+    faults: drawFaults(new Stream(seed, 'plan faults'), changes.faults).filter(
+      ({ kind }) => changes.without?.includes(kind) !== true,
+    ),
+    clerks,
   };
 }
 
@@ -147,6 +155,12 @@ function drawFaults(stream: Stream, only?: readonly FaultKind[]): FaultPlan[] {
     if (only === undefined) return on ? fault : null;
     return only.includes(kind) ? { ...fault, meanMs: 4_000 } : null;
   }).filter((fault) => fault !== null);
+}
+
+/** All calls that are under way must fit into one entry of the log, and that into a segment. */
+function drawSegmentBytes(stream: Stream, clerks: readonly ClerkPlan[]): number {
+  const drawn = stream.pick([128, 256, 1_024]) * 1_024;
+  return clerks.some(({ valueBytes }) => valueBytes > 2_000) ? 1_024 * 1_024 : drawn;
 }
 
 function drawClerks(stream: Stream): ClerkPlan[] {

@@ -1,7 +1,7 @@
 import type { KvService } from '../api/index.ts';
 import type { ChannelFactory } from '../client/index.ts';
 import type { Clock, Disk } from '../io/index.ts';
-import type { Transport } from '../transport/index.ts';
+import type { Transport, TransportHandlers } from '../transport/index.ts';
 import type { Device } from './sim-disk.ts';
 
 /**
@@ -11,8 +11,12 @@ import type { Device } from './sim-disk.ts';
 export interface Planted {
   disk?(disk: Disk, clock: Clock): Disk;
   transport?(transport: Transport): Transport;
+  /** What a member hears from its peers. */
+  handlers?(handlers: TransportHandlers): TransportHandlers;
   service?(service: KvService): KvService;
   channels?(channels: ChannelFactory): ChannelFactory;
   /** The disk as the next incarnation finds it. */
   restart?(device: Device): void;
+  /** Puts methods in the place of production classes'; the function returned takes them back. */
+  substitute?(): () => void;
 }

@@ -101,17 +101,3 @@ describe('a durable write', () => {
     expect(result.outcome).toBe('nothing');
   });
 });
-
-test('zeros at the end of a file are read back, though nothing stores them', async () => {
-  const { world, device, file } = await bench();
-  const written = (async (): Promise<Uint8Array> => {
-    await file.write(0, [Uint8Array.of(1, 2, 3)]);
-    await file.write(3, [new Uint8Array(1_000_000)]);
-    return await file.read({ offset: 0, length: await file.size() });
-  })();
-  await world.run(100);
-  const expected = new Uint8Array(1_000_003);
-  expected.set([1, 2, 3]);
-  expect(Buffer.compare(await written, expected)).toBe(0);
-  expect(device.image.peek('/d/f').length).toBe(3);
-});

@@ -32,8 +32,6 @@ export class Device {
   #stalledUntilUs = 0;
   /** What goes on when the disk answers again. */
   #waiting: { readonly process: Process; readonly run: () => void }[] = [];
-  /** Lengths of files whose zeros at the end are not in the image; by path. */
-  readonly #lengths = new Map<string, number>();
   /** Counts down with each write or sync; at 0 the fault happens. */
   #fault: { readonly kind: DiskFault; steps: number } | null = null;
   /** Nothing can be written any more. */
@@ -71,22 +69,6 @@ export class Device {
   /** Runs something when the disk answers again. */
   whenNotStalled(process: Process, run: () => void): void {
     this.#waiting.push({ process, run });
-  }
-
-  /** The file's length, zeros at its end included. */
-  length(path: string, stored: number): number {
-    return Math.max(stored, this.#lengths.get(path) ?? 0);
-  }
-
-  setLength(path: string, bytes: number): void {
-    this.#lengths.set(path, bytes);
-  }
-
-  renamed(from: string, to: string): void {
-    const bytes = this.#lengths.get(from);
-    if (bytes === undefined) return;
-    this.#lengths.delete(from);
-    this.#lengths.set(to, bytes);
   }
 
   failAfter(kind: DiskFault, steps: number): void {
@@ -140,12 +122,14 @@ export class Device {
 
   /** Flips one bit of what is stored, or writes one block over another; null: nothing there. */
   damage(kind: 'bitRot' | 'misdirected'): string | null {
-    const segments = this.#image.paths().filter((path) => path.endsWith('.wal'));
+    const segments = this.#image
+      .paths()
+      .filter((path) => path.endsWith('.wal'))
+      .map((path) => ({ path, used: usedBytes(this.#image.peek(path)) }))
+      .filter(({ used }) => used >= 3 * BLOCK_BYTES);
     if (segments.length === 0) return null;
-    const path = this.#stream.pick(segments);
+    const { path, used } = this.#stream.pick(segments);
     const bytes = this.#image.peek(path);
-    const used = usedBytes(bytes);
-    if (used < 3 * BLOCK_BYTES) return null;
     const at = this.#stream.below(used);
     if (kind === 'bitRot') {
       bytes[at] = (bytes[at] ?? 0) ^ (1 << this.#stream.below(8));
@@ -160,12 +144,6 @@ export class Device {
 }
 
 const BLOCK_BYTES = 4096;
-const ZEROS = new Uint8Array(1024 * 1024);
-
-function isZero(bytes: Uint8Array): boolean {
-  if (bytes.length > ZEROS.length) return false;
-  return Buffer.compare(bytes, ZEROS.subarray(0, bytes.length)) === 0;
-}
 
 function usedBytes(bytes: Uint8Array): number {
   let end = bytes.length;
@@ -188,13 +166,9 @@ export function openDevice(
     open: (path, options) =>
       calls.run(path, options.create, async () => {
         const file = await image.open(path, options);
-        return new SimFile(calls, device, { file, path });
+        return new SimFile(calls, file, path);
       }),
-    rename: (from, to) =>
-      calls.run(to, true, async () => {
-        await image.rename(from, to);
-        device.renamed(from, to);
-      }),
+    rename: (from, to) => calls.run(to, true, () => image.rename(from, to)),
     remove: (path) => calls.run(path, true, () => image.remove(path)),
     syncDirectory: (path) => calls.run(path, true, () => image.syncDirectory(path)),
     lock: (path) =>
@@ -270,48 +244,28 @@ class Calls {
   }
 }
 
-/**
- * An open file. New segments of a log are megabytes of zeros, which the image need not hold: they
- * are remembered as a length. They are synced before the file gets its name, and a file without it
- * is removed at the next start, so that no power cut could show the difference.
- */
+/** An open file. */
 class SimFile implements DiskFile {
   readonly #calls: Calls;
-  readonly #device: Device;
   readonly #file: MemoryFile;
   readonly #path: string;
 
-  constructor(calls: Calls, device: Device, open: { file: MemoryFile; path: string }) {
+  constructor(calls: Calls, file: MemoryFile, path: string) {
     this.#calls = calls;
-    this.#device = device;
-    this.#file = open.file;
-    this.#path = open.path;
+    this.#file = file;
+    this.#path = path;
   }
 
   size(): Promise<number> {
-    return this.#calls.run(this.#path, false, async () =>
-      this.#device.length(this.#path, await this.#file.size()),
-    );
+    return this.#calls.run(this.#path, false, () => this.#file.size());
   }
 
   read(range: { offset: number; length: number }): Promise<Uint8Array> {
-    return this.#calls.run(this.#path, false, async () => {
-      const stored = await this.#file.read(range);
-      const end = this.#device.length(this.#path, await this.#file.size());
-      const bytes = new Uint8Array(Math.max(0, Math.min(range.length, end - range.offset)));
-      bytes.set(stored);
-      return bytes;
-    });
+    return this.#calls.run(this.#path, false, () => this.#file.read(range));
   }
 
   write(offset: number, parts: readonly Uint8Array[]): Promise<void> {
-    return this.#calls.run(this.#path, true, async () => {
-      const [part] = parts;
-      if (parts.length !== 1 || part === undefined || !isZero(part)) {
-        return await this.#file.write(offset, parts);
-      }
-      this.#device.setLength(this.#path, offset + part.length);
-    });
+    return this.#calls.run(this.#path, true, () => this.#file.write(offset, parts));
   }
 
   truncate(length: number): Promise<void> {

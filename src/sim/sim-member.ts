@@ -26,6 +26,8 @@ export interface MemberParts {
   /** Largest deviation of a clock's rate from 1. */
   readonly skewMax: number;
   readonly disk: DiskSpeed;
+  /** Length of the log's segments. */
+  readonly segmentBytes: number;
   /** A member's process is gone, however it ended. */
   readonly onDied: (process: Process) => void;
 }
@@ -137,7 +139,8 @@ export class SimMember {
     };
     const clientUrls = (): readonly string[] => [`http://${this.name}:1`];
     world.movePromises();
-    Member.open({ config, io, clientUrls }, (error) => this.#exit(process, error)).then(
+    const walLimits = { segmentBytes: this.#parts.segmentBytes };
+    Member.open({ config, io, clientUrls, walLimits }, (error) => this.#exit(process, error)).then(
       (member) => this.#opened(process, member),
       (error: unknown) => this.#exit(process, error),
     );
@@ -216,7 +219,8 @@ export class SimMember {
     this.#member = member;
     this.#state = 'up';
     this.#service = planted.service?.(member.service) ?? member.service;
-    const endpoint: PeerEndpoint = { process, handlers: member.handlers };
+    const handlers = planted.handlers?.(member.handlers) ?? member.handlers;
+    const endpoint: PeerEndpoint = { process, handlers };
     network.attach(this.id, endpoint);
     const transport = network.transport(this.id, endpoint, (peer) => ({
       name: names.get(peer) ?? '',
@@ -269,6 +273,7 @@ export class SimMember {
   #log(process: Process): Log {
     const { world, counters } = this.#parts;
     const line = (message: string): void => {
+      if (message.includes('log segment full')) counters.add('sometimes: log segment full');
       if (message.includes('cut off')) counters.add('sometimes: torn tail cut off');
       if (message.includes('stepping down')) {
         counters.add('sometimes: leader with a stalled disk stepped down');

@@ -37,6 +37,7 @@ export async function simulate(seed: number, options: SimulateOptions = {}): Pro
   const { trace = null, planted = {} } = options;
   const stage = setStage(plan, { trace, planted });
   const { world, counters, history } = stage;
+  const restore = planted.substitute?.();
   let failure: Error | null = null;
   try {
     for (const member of stage.members) member.start();
@@ -49,6 +50,8 @@ export async function simulate(seed: number, options: SimulateOptions = {}): Pro
   } catch (error) {
     failure = error instanceof Error ? error : new Error(String(error));
     world.trace('world', failure.message);
+  } finally {
+    restore?.();
   }
   for (const member of stage.members) member.process?.kill();
   for (const clerk of stage.clerks) clerk.process?.kill();

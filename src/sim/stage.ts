@@ -64,6 +64,7 @@ export function setStage(
         names,
         config,
         disk: plan.disk,
+        segmentBytes: plan.segmentBytes,
         onDied: (process) => clients.memberDied(process),
       }),
   );

@@ -1,0 +1,18 @@
+import type { Bug } from './bug.ts';
+import { DISK_BUGS } from './disk.ts';
+import { MACHINE_BUGS } from './machine.ts';
+import { MESSAGE_BUGS } from './messages.ts';
+import { RAFT_BUGS } from './raft.ts';
+import { CLIENT_BUGS, SERVICE_BUGS } from './service.ts';
+
+export type { Bug } from './bug.ts';
+
+/** Everything that the simulator must find. */
+export const BUGS: readonly Bug[] = [
+  ...DISK_BUGS,
+  ...MESSAGE_BUGS,
+  ...RAFT_BUGS,
+  ...MACHINE_BUGS,
+  ...SERVICE_BUGS,
+  ...CLIENT_BUGS,
+];
