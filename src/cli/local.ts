@@ -17,7 +17,7 @@ all and keeps the data; the same command continues with it.
 
 Examples:
   quorate local
-  quorate local --members 5 --base-port 0 --data-dir /tmp/five`;
+  quorate local --members 5 --base-port 0 --data-dir ./five`;
 
 interface LocalFlags {
   readonly members?: string;
