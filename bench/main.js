@@ -3,6 +3,7 @@
  *
  *   npm run bench               everything
  *   npm run bench -- --short    a smoke run of a few seconds
+ *   npm run bench -- state      large states, see bench/state.js; --full for full size
  *
  * Sequential: 1,000 appends of one clerk to one key, one after the other; the course lab that the
  * product began with allows 33.3 ms each. Throughput: puts of 16 B keys and 128 B values with 1, 100
@@ -16,6 +17,16 @@ import { fileURLToPath } from 'node:url';
 import { build as buildHistogram } from 'hdr-histogram-js';
 import { ProcessCluster } from '../dist/cli/cluster/index.js';
 import { Clerk } from '../dist/client/index.js';
+
+if (process.argv[2] === 'state') {
+  const { benchState } = await import('./state.js');
+  process.exit(await benchState(process.argv.slice(3)));
+}
+
+if (process.argv[2] === 'history') {
+  await import('./history.js');
+  process.exit();
+}
 
 const LAB_BOUND_MS = 100 / 3;
 const short = process.argv.includes('--short');

@@ -19,7 +19,6 @@ export {
 export {
   decodeExecuteReply,
   decodeExecuteRequests,
-  decodeResolve,
   type ExecuteReply,
   type ExecuteRequest,
   encodeExecuteReplies,
@@ -29,4 +28,13 @@ export {
   type IdentifiedAnswer,
   REPLY_OVERHEAD_BYTES_MAX,
 } from './codec/execute.ts';
+export { decodeResolve } from './codec/query.ts';
+export {
+  decodeSnapshotChunk,
+  decodeSnapshotRequest,
+  encodeSnapshotChunk,
+  encodeSnapshotRequest,
+  type SnapshotChunk,
+  type SnapshotRequest,
+} from './codec/snapshot.ts';
 export { decodeStatus, encodeStatus } from './codec/status.ts';

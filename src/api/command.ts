@@ -11,6 +11,8 @@ export interface KeyValue {
   readonly modRevision: number;
   /** 1 when created, +1 with every change since. */
   readonly version: number;
+  /** The lease that the key ends with; only when it has one. */
+  readonly lease?: bigint;
 }
 
 // ── commands: change the state, go through the log ─────────────────────────────────────────────
@@ -34,9 +36,17 @@ export interface Put {
   readonly value: Uint8Array;
   /** Answer with what the key held before. */
   readonly prevKv: boolean;
+  /** The lease that the key ends with from now on; absent: none, also if it had one. */
+  readonly lease?: bigint;
+  /** Keep the value that is there (`value` is empty); refused for a missing key. */
+  readonly ignoreValue?: true;
+  /** Keep the lease that is there (`lease` is absent); refused for a missing key. */
+  readonly ignoreLease?: true;
 }
 
-/** Adds bytes to the end of a key's value; a missing key acts as an empty one. */
+/**
+ * Adds bytes to the end of a key's value; a missing key acts as an empty one. Its lease stays.
+ */
 export interface Append {
   readonly type: 'append';
   readonly key: Uint8Array;
@@ -50,7 +60,21 @@ export interface Delete {
   readonly prevKv: boolean;
 }
 
-/** Reads keys in order. */
+/** In which order a range answers; keys of equal rank in the order of their bytes. */
+export interface RangeOrder {
+  readonly target: 'key' | 'version' | 'createRevision' | 'modRevision' | 'value';
+  readonly descending: boolean;
+}
+
+/** Which keys of a range are wanted, by their revisions: inclusive, null for no bound. */
+export interface RevisionBounds {
+  readonly minModRevision: number | null;
+  readonly maxModRevision: number | null;
+  readonly minCreateRevision: number | null;
+  readonly maxCreateRevision: number | null;
+}
+
+/** Reads keys. */
 export interface Range {
   readonly type: 'range';
   readonly range: KeyRange;
@@ -62,18 +86,23 @@ export interface Range {
   readonly keysOnly: boolean;
   /** Only count. */
   readonly countOnly: boolean;
+  /** Absent: by key, ascending. */
+  readonly order?: RangeOrder;
+  /** Applied before the limit, and not to the count. */
+  readonly bounds?: RevisionBounds;
 }
 
 /**
  * A condition on every key of a range; a missing single key compares as all zeros (VALUE: as
- * false).
+ * false), a key without lease as one with lease 0.
  */
 export interface Compare {
   readonly range: KeyRange;
   readonly relation: 'equal' | 'notEqual' | 'greater' | 'less';
   readonly operand:
     | { readonly target: 'version' | 'createRevision' | 'modRevision'; readonly value: number }
-    | { readonly target: 'value'; readonly value: Uint8Array };
+    | { readonly target: 'value'; readonly value: Uint8Array }
+    | { readonly target: 'lease'; readonly value: bigint };
 }
 
 /** If all compares hold then `success`, else `failure`; all in one revision. */
@@ -91,8 +120,44 @@ export interface Skip {
   readonly type: 'skip';
 }
 
+/**
+ * Forgets the past: reads below `revision` are refused from now on, and what only they could see is
+ * removed little by little. Makes no revision of its own.
+ */
+export interface Compact {
+  readonly type: 'compact';
+  /** Stays readable. Above the one compacted to before, and not above the newest revision. */
+  readonly revision: number;
+}
+
+/**
+ * Makes a lease: keys put with it are deleted when it ends. It ends when it was not kept alive for
+ * its time to live, in log time, or when it is revoked.
+ */
+export interface LeaseGrant {
+  readonly type: 'leaseGrant';
+  /** Chosen by whoever asks; 64 bits, not 0. One in use is refused. */
+  readonly lease: bigint;
+  /** Milliseconds; raised to the least that is granted. */
+  readonly ttlMs: number;
+}
+
+/** The lease's time to live begins again. */
+export interface LeaseKeepAlive {
+  readonly type: 'leaseKeepAlive';
+  readonly lease: bigint;
+}
+
+/** Ends a lease and deletes its keys, all in one revision. */
+export interface LeaseRevoke {
+  readonly type: 'leaseRevoke';
+  readonly lease: bigint;
+}
+
+export type LeaseOperation = LeaseGrant | LeaseKeepAlive | LeaseRevoke;
+
 /** What a session's command does. */
-export type Operation = Put | Append | Delete | Txn | Skip;
+export type Operation = Put | Append | Delete | Txn | Skip | Compact | LeaseOperation;
 
 /**
  * Opens a session, or resumes the one of that name under a new incarnation.
@@ -137,10 +202,22 @@ export interface Resolve {
   readonly seq: number;
 }
 
+/** How long a lease has to live, and on request its keys. */
+export interface LeaseTimeToLive {
+  readonly type: 'leaseTimeToLive';
+  readonly lease: bigint;
+  readonly keys: boolean;
+}
+
+/** Which leases there are. */
+export interface LeaseList {
+  readonly type: 'leases';
+}
+
 /** `serializable`: answered from local state without asking the others; may be stale. */
 export interface Query {
   readonly serializable: boolean;
-  readonly query: Range | Resolve;
+  readonly query: Range | Resolve | LeaseTimeToLive | LeaseList;
 }
 
 // ── answers ────────────────────────────────────────────────────────────────────────────────────
@@ -191,6 +268,51 @@ export interface SkipResult {
   readonly type: 'skip';
 }
 
+export interface CompactResult {
+  readonly type: 'compact';
+  /** The store's current revision: compaction does not change it. */
+  readonly revision: number;
+}
+
+export interface LeaseGrantResult {
+  readonly type: 'leaseGrant';
+  /** The store's current revision: a grant does not change it. */
+  readonly revision: number;
+  /** The time to live granted, milliseconds. */
+  readonly ttlMs: number;
+}
+
+export interface LeaseKeepAliveResult {
+  readonly type: 'leaseKeepAlive';
+  readonly revision: number;
+  /** The time to live from now, milliseconds. */
+  readonly ttlMs: number;
+}
+
+export interface LeaseRevokeResult {
+  readonly type: 'leaseRevoke';
+  /** The store's revision afterwards; unchanged when the lease had no keys. */
+  readonly revision: number;
+  readonly deleted: number;
+}
+
+export interface LeaseTimeToLiveResult {
+  readonly type: 'leaseTimeToLive';
+  readonly revision: number;
+  /** Milliseconds of log time, > 0. */
+  readonly remainingMs: number;
+  readonly ttlMs: number;
+  /** In the order of their bytes; empty when not asked for. */
+  readonly keys: readonly Uint8Array[];
+}
+
+export interface LeaseListResult {
+  readonly type: 'leases';
+  readonly revision: number;
+  /** Ascending. */
+  readonly leases: readonly bigint[];
+}
+
 export interface OpenSessionResult {
   readonly type: 'openSession';
   readonly sessionId: number;
@@ -223,6 +345,8 @@ export interface ErrorResult {
   readonly message: string;
   /** Who leads, as far as the answerer knows. */
   readonly leader: LeaderHint | null;
+  /** Only with COMPACTED: the oldest revision that can still be read. */
+  readonly compactRevision?: number;
 }
 
 export interface LeaderHint {
@@ -238,6 +362,12 @@ export type Answer =
   | RangeResult
   | TxnResult
   | SkipResult
+  | CompactResult
+  | LeaseGrantResult
+  | LeaseKeepAliveResult
+  | LeaseRevokeResult
+  | LeaseTimeToLiveResult
+  | LeaseListResult
   | OpenSessionResult
   | CloseSessionResult
   | ResolveResult

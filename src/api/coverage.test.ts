@@ -10,6 +10,8 @@ import {
   decodeExecuteRequests,
   decodeOpenSession,
   decodeResolve,
+  decodeSnapshotChunk,
+  decodeSnapshotRequest,
   decodeStatus,
   encodeAnswer,
   encodeCommand,
@@ -18,6 +20,8 @@ import {
   encodeHello,
   encodeOpenSessionResult,
   encodeResolveResult,
+  encodeSnapshotChunk,
+  encodeSnapshotRequest,
   encodeStatus,
 } from './index.ts';
 import { messageType, schema } from './testing/schema.ts';
@@ -33,6 +37,8 @@ const RECODE: Readonly<Record<string, (bytes: Uint8Array) => Uint8Array>> = {
   },
   StatusResult: (bytes) => encodeStatus(decodeStatus(bytes)),
   StatusRequest: (bytes) => bytes,
+  SnapshotRequest: (bytes) => encodeSnapshotRequest(decodeSnapshotRequest(bytes)),
+  SnapshotChunk: (bytes) => encodeSnapshotChunk(decodeSnapshotChunk(bytes)),
   OpenSession: (bytes) => bodyOf('open_session', encodeCommand(decodeOpenSession(bytes))),
   CloseSession: (bytes) => bodyOf('close_session', encodeCommand(decodeCloseSession(bytes))),
   ResolveRequest: (bytes) => {
@@ -130,9 +136,13 @@ function valuesOf(field: Field, depth: number): unknown[] {
 }
 
 describe('every message of the .proto file', () => {
-  const service = schema.lookupService('quorate.v1.Clerk');
+  const services = ['Clerk', 'Maintenance'].map((name) =>
+    schema.lookupService(`quorate.v1.${name}`),
+  );
   const names = new Set(
-    service.methodsArray.flatMap(({ requestType, responseType }) => [requestType, responseType]),
+    services
+      .flatMap(({ methodsArray }) => methodsArray)
+      .flatMap(({ requestType, responseType }) => [requestType, responseType]),
   );
   const roots = [...names, 'Command', 'Answer'];
 

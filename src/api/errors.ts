@@ -22,6 +22,7 @@ interface ErrorRow {
 const CANCELLED = 1;
 const INVALID_ARGUMENT = 3;
 const DEADLINE_EXCEEDED = 4;
+const NOT_FOUND = 5;
 const RESOURCE_EXHAUSTED = 8;
 const FAILED_PRECONDITION = 9;
 const ABORTED = 10;
@@ -49,6 +50,7 @@ export const ERRORS = {
     retry: 'elsewhere',
     grpcStatus: DEADLINE_EXCEEDED,
   },
+  NO_SPACE: { number: 7, outcome: 'notApplied', retry: 'never', grpcStatus: RESOURCE_EXHAUSTED },
   // the request itself
   INVALID_ARGUMENT: {
     number: 20,
@@ -59,6 +61,26 @@ export const ERRORS = {
   TOO_LARGE: { number: 21, outcome: 'notApplied', retry: 'never', grpcStatus: INVALID_ARGUMENT },
   COMPACTED: { number: 22, outcome: 'notApplied', retry: 'never', grpcStatus: OUT_OF_RANGE },
   FUTURE_REVISION: { number: 23, outcome: 'notApplied', retry: 'never', grpcStatus: OUT_OF_RANGE },
+  // leases
+  LEASE_NOT_FOUND: { number: 24, outcome: 'notApplied', retry: 'never', grpcStatus: NOT_FOUND },
+  LEASE_EXISTS: {
+    number: 25,
+    outcome: 'notApplied',
+    retry: 'never',
+    grpcStatus: FAILED_PRECONDITION,
+  },
+  LEASE_TTL_TOO_LARGE: {
+    number: 26,
+    outcome: 'notApplied',
+    retry: 'never',
+    grpcStatus: OUT_OF_RANGE,
+  },
+  LEASES_FULL: {
+    number: 27,
+    outcome: 'notApplied',
+    retry: 'later',
+    grpcStatus: RESOURCE_EXHAUSTED,
+  },
   // sessions
   SESSION_UNKNOWN: {
     number: 40,
@@ -127,11 +149,21 @@ export type ErrorCode = keyof typeof ERRORS;
 /** A request that was refused or whose outcome is not known; `outcome` says whether it happened. */
 export class KvError extends Error {
   readonly code: ErrorCode;
+  /** With COMPACTED the oldest revision that can still be read; else null. */
+  readonly compactRevision: number | null;
 
-  constructor(code: ErrorCode, message: string, options: { cause?: unknown } = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    {
+      compactRevision = null,
+      ...options
+    }: { cause?: unknown; compactRevision?: number | null } = {},
+  ) {
     super(message, options);
     this.name = 'KvError';
     this.code = code;
+    this.compactRevision = compactRevision;
   }
 
   /** Whether the command happened. */

@@ -50,6 +50,17 @@ const RANGE = {
   keysOnly: true,
   countOnly: true,
 } as const;
+const RANGE_ORDERED = {
+  ...RANGE,
+  order: { target: 'modRevision', descending: true },
+  bounds: {
+    minModRevision: 1,
+    maxModRevision: 2,
+    minCreateRevision: null,
+    maxCreateRevision: 300,
+  },
+} as const;
+const LEASE = 0xfedc_ba98_7654_3210n;
 const NESTED = { type: 'txn', compares: [], success: [], failure: [APPEND] } as const;
 const TXN = {
   type: 'txn',
@@ -75,7 +86,22 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   append: operation(APPEND),
   delete: operation(DELETE),
   txn: operation(TXN),
+  putWithLease: operation({ ...PUT, lease: LEASE }),
+  putIgnoring: operation({ ...PUT, value: utf8(''), ignoreValue: true, ignoreLease: true }),
+  txnOfEtcd: operation({
+    type: 'txn',
+    compares: [
+      { range: PREFIX, relation: 'equal', operand: { target: 'lease', value: LEASE } },
+      { range: PREFIX, relation: 'equal', operand: { target: 'lease', value: 0n } },
+    ],
+    success: [RANGE_ORDERED],
+    failure: [],
+  }),
+  leaseGrant: operation({ type: 'leaseGrant', lease: LEASE, ttlMs: 60_000 }),
+  leaseKeepAlive: operation({ type: 'leaseKeepAlive', lease: LEASE }),
+  leaseRevoke: operation({ type: 'leaseRevoke', lease: LEASE }),
   skip: operation({ type: 'skip' }),
+  compact: operation({ type: 'compact', revision: 301 }),
   openSession: {
     type: 'openSession',
     name: utf8('worker-7'),
@@ -107,7 +133,20 @@ const ANSWERS: Readonly<Record<string, Answer>> = {
       { type: 'txn', revision: 305, succeeded: false, results: [] },
     ],
   },
+  rangeWithLease: { ...RANGE_RESULT, kvs: [{ ...KV, lease: LEASE }] },
+  leaseGrant: { type: 'leaseGrant', revision: 307, ttlMs: 60_000 },
+  leaseKeepAlive: { type: 'leaseKeepAlive', revision: 307, ttlMs: 60_000 },
+  leaseRevoke: { type: 'leaseRevoke', revision: 308, deleted: 2 },
+  leaseTimeToLive: {
+    type: 'leaseTimeToLive',
+    revision: 308,
+    remainingMs: 59_999,
+    ttlMs: 60_000,
+    keys: [KEY, VALUE],
+  },
+  leases: { type: 'leases', revision: 308, leases: [1n, LEASE] },
   skip: { type: 'skip' },
+  compact: { type: 'compact', revision: 306 },
   openSession: {
     type: 'openSession',
     sessionId: 300,
@@ -121,6 +160,13 @@ const ANSWERS: Readonly<Record<string, Answer>> = {
   resolve: { type: 'resolve', state: 'executed', answer: Uint8Array.of(0x32, 0) },
   resolveNotExecuted: { type: 'resolve', state: 'notExecuted', answer: null },
   resolveAcknowledged: { type: 'resolve', state: 'acknowledged', answer: null },
+  compacted: {
+    type: 'error',
+    code: 'COMPACTED',
+    message: 'gone',
+    leader: null,
+    compactRevision: 300,
+  },
   ...Object.fromEntries(
     Object.keys(ERRORS).map((code) => [
       `error.${code}`,
@@ -140,6 +186,14 @@ const REQUESTS = [
     },
   },
 ] as const;
+const LEASE_QUERIES = [
+  { type: 'leaseTimeToLive', lease: LEASE, keys: true },
+  { type: 'leases' },
+] as const;
+const LEASE_REQUESTS = LEASE_QUERIES.map((query, i) => ({
+  id: i + 1,
+  body: { type: 'query', query: { serializable: false, query } } as const,
+}));
 const REPLIES = [
   { id: 1, answer: Uint8Array.of(0x32, 0) },
   { id: 300, answer: Uint8Array.of(0x42, 0) },
@@ -167,6 +221,7 @@ function lines(): Map<string, string> {
   for (const [name, each] of Object.entries(ANSWERS))
     all.set(`answer.${name}`, hex(encodeAnswer(each)));
   all.set('executeRequest', hex(encodeExecuteRequests(REQUESTS)));
+  all.set('executeRequest.leases', hex(encodeExecuteRequests(LEASE_REQUESTS)));
   all.set('executeReply.replies', hex(encodeExecuteReplies(REPLIES)));
   all.set('executeReply.hello', hex(encodeHello(HELLO)));
   all.set('status', hex(encodeStatus(STATUS)));
@@ -197,6 +252,7 @@ describe('golden bytes', () => {
       expect(decodeAnswer(old(`answer.${name}`))).toEqual(each);
     }
     expect(decodeExecuteRequests(old('executeRequest'))).toEqual(REQUESTS);
+    expect(decodeExecuteRequests(old('executeRequest.leases'))).toEqual(LEASE_REQUESTS);
     expect(decodeExecuteReply(old('executeReply.replies'))).toEqual({
       type: 'replies',
       replies: REPLIES,

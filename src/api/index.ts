@@ -3,6 +3,7 @@
  * (`proto/quorate/v1/quorate.proto`), the error table, key ranges, limits, and the service a
  * member offers to its doors.
  */
+export type { ChangeEvent, ChangesPage, ChangesRequest } from './changes.ts';
 export * from './codec.ts';
 export type * from './command.ts';
 export {
@@ -14,6 +15,7 @@ export {
   type Retry,
 } from './errors.ts';
 export {
+  isInside,
   isSingleKey,
   type KeyRange,
   keyRange,
@@ -22,7 +24,13 @@ export {
   singleKey,
 } from './key-range.ts';
 export { API_LIMITS } from './limits.ts';
-export type { KvService, MemberStatus, Reply } from './service.ts';
+export type {
+  ClusterMember,
+  KvService,
+  MemberStatus,
+  Reply,
+  StateFeed,
+} from './service.ts';
 export {
   type Refusal,
   validateCommand,

@@ -41,6 +41,10 @@ export function rangeEndOf(range: KeyRange): Uint8Array {
   return isSingleKey(range) ? EMPTY_BYTES : range.to;
 }
 
+export function isInside(key: Uint8Array, { from, to }: KeyRange): boolean {
+  return compareBytes(key, from) >= 0 && (to === null || compareBytes(key, to) < 0);
+}
+
 /** True when no other key than `from` is inside. */
 export function isSingleKey(range: KeyRange): boolean {
   const { from, to } = range;

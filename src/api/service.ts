@@ -1,3 +1,4 @@
+import type { ChangesPage, ChangesRequest } from './changes.ts';
 import type { LeaderHint, Query } from './command.ts';
 
 /** Receives an encoded `Answer` (see codec), exactly once. */
@@ -14,6 +15,37 @@ export interface KvService {
   /** Answers a query: linearizable unless it says otherwise. */
   read(query: Query, reply: Reply): void;
   status(): MemberStatus;
+}
+
+/** The state of one member, for who follows it: what is applied here, perhaps later elsewhere. */
+export interface StateFeed {
+  /** Revision of the newest change. */
+  readonly revision: number;
+  /** The oldest revision that can be read; 0 while nothing was compacted. */
+  readonly compactRevision: number;
+  /** Rows below the compact revision wait for their removal. */
+  readonly compacting: boolean;
+  /**
+   * A page of the history; keys and values are views that live until the end of this turn.
+   * @throws KvError COMPACTED.
+   */
+  changes(request: ChangesRequest): ChangesPage;
+  /**
+   * Calls `listener` whenever something was applied, also when it changed nothing; what is returned
+   * ends that.
+   */
+  onApplied(listener: () => void): () => void;
+}
+
+/** A member of the cluster as this one knows it. */
+export interface ClusterMember {
+  readonly memberId: bigint;
+  /** Empty while it has not been met. */
+  readonly name: string;
+  readonly peerUrls: readonly string[];
+  /** None while it has not been met. */
+  readonly clientUrls: readonly string[];
+  readonly isLearner: boolean;
 }
 
 /** A member as it sees itself. */

@@ -62,6 +62,35 @@ test('every key is a range that starts with the empty key; the empty key alone i
   expect(query(singleKey(new Uint8Array(0)))).toMatchObject({ message: 'key is not provided' });
 });
 
+test('a key has its longest length, and bounds of a range go one byte beyond it', () => {
+  const { keyBytesMax } = API_LIMITS;
+  const refusal = { code: 'INVALID_ARGUMENT', message: `key is longer than ${keyBytesMax} bytes` };
+  const key = (bytes: number) => new Uint8Array(bytes).fill(1);
+  const put = (bytes: number) =>
+    ({ type: 'put', key: key(bytes), value: KEY, prevKv: false }) as const;
+  const del = (range: ReturnType<typeof singleKey>) =>
+    ({ type: 'delete', range, prevKv: false }) as const;
+  const compare = (range: ReturnType<typeof singleKey>) => ({
+    type: 'txn' as const,
+    compares: [{ range, relation: 'equal', operand: { target: 'version', value: 0 } } as const],
+    success: [],
+    failure: [],
+  });
+  expect(validateOperation(put(keyBytesMax))).toBeNull();
+  expect(validateOperation(put(keyBytesMax + 1))).toEqual(refusal);
+  expect(validateOperation({ ...put(keyBytesMax + 1), type: 'append' })).toEqual(refusal);
+  for (const operation of [del, compare]) {
+    expect(validateOperation(operation(singleKey(key(keyBytesMax))))).toBeNull();
+    expect(validateOperation(operation(singleKey(key(keyBytesMax + 1))))).toEqual(refusal);
+    const bounds = (from: number, to: number | null) =>
+      operation({ from: key(from), to: to === null ? null : key(to) });
+    expect(validateOperation(bounds(keyBytesMax + 1, null))).toBeNull();
+    expect(validateOperation(bounds(keyBytesMax + 2, null))).toEqual(refusal);
+    expect(validateOperation(bounds(1, keyBytesMax + 1))).toBeNull();
+    expect(validateOperation(bounds(1, keyBytesMax + 2))).toEqual(refusal);
+  }
+});
+
 test('names and nonces of sessions have their lengths', () => {
   const open = (nameBytes: number, nonceBytes: number) =>
     validateCommand({

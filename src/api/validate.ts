@@ -1,7 +1,7 @@
-import { bytesKey, compareBytes } from '../lib/index.ts';
-import type { Command, Compare, Operation, Query, Txn, TxnOperation } from './command.ts';
+import { bytesKey } from '../lib/index.ts';
+import type { Command, Compare, Operation, Put, Query, Txn, TxnOperation } from './command.ts';
 import type { ErrorCode } from './errors.ts';
-import { isSingleKey, type KeyRange } from './key-range.ts';
+import { isInside, isSingleKey, type KeyRange } from './key-range.ts';
 import { API_LIMITS } from './limits.ts';
 
 /*
@@ -18,6 +18,9 @@ export interface Refusal {
 }
 
 const NO_KEY = invalid('key is not provided');
+const KEY_TOO_LONG = invalid(`key is longer than ${API_LIMITS.keyBytesMax} bytes`);
+const LEASE_PROVIDED = invalid('lease is provided');
+const TTL_TOO_LARGE: Refusal = { code: 'LEASE_TTL_TOO_LARGE', message: 'too large lease TTL' };
 const TOO_LARGE: Refusal = { code: 'TOO_LARGE', message: 'request is too large' };
 const TOO_MANY_OPERATIONS = invalid('too many operations in txn request');
 const TOO_DEEP = invalid('txn is nested too deep');
@@ -45,12 +48,19 @@ export function validateCommand(command: Command): Refusal | null {
 export function validateOperation(operation: Operation): Refusal | null {
   switch (operation.type) {
     case 'put':
+      return validatePut(operation);
     case 'append':
       return validateWrite(operation.key, operation.value);
     case 'delete':
       return validateRange(operation.range);
     case 'txn':
       return validateTxn(operation);
+    case 'leaseGrant':
+      if (operation.lease === 0n) return invalid('lease id is not provided');
+      return operation.ttlMs > API_LIMITS.leaseTtlMsMax ? TTL_TOO_LARGE : null;
+    case 'leaseKeepAlive':
+    case 'leaseRevoke':
+    case 'compact':
     case 'skip':
       return null;
   }
@@ -58,19 +68,42 @@ export function validateOperation(operation: Operation): Refusal | null {
 
 /** Null when the query is well-formed. */
 export function validateQuery({ query }: Query): Refusal | null {
-  if (query.type === 'range') return validateRange(query.range);
-  return query.seq > 0 ? null : invalid('seq counts from 1');
+  switch (query.type) {
+    case 'range':
+      return validateRange(query.range);
+    case 'resolve':
+      return query.seq > 0 ? null : invalid('seq counts from 1');
+    case 'leaseTimeToLive':
+    case 'leases':
+      return null;
+  }
+}
+
+function validatePut(put: Put): Refusal | null {
+  const refusal = validateWrite(put.key, put.value);
+  if (refusal !== null) return refusal;
+  if (put.ignoreValue === true && put.value.length > 0) return invalid('value is provided');
+  return put.ignoreLease === true && put.lease !== undefined ? LEASE_PROVIDED : null;
 }
 
 function validateWrite(key: Uint8Array, value: Uint8Array): Refusal | null {
   if (key.length === 0) return NO_KEY;
+  if (key.length > API_LIMITS.keyBytesMax) return KEY_TOO_LONG;
   return key.length + value.length > API_LIMITS.requestBytesMax ? TOO_LARGE : null;
 }
 
-/** An empty key is no key; as the start of a longer range it means "from the first one". */
+/**
+ * An empty key is no key; as the start of a longer range it means "from the first one". A bound may
+ * be a byte longer than a key: whoever turns pages goes on behind the last key, at key + zero byte.
+ */
 function validateRange(range: KeyRange): Refusal | null {
-  if (range.from.length === 0 && isSingleKey(range)) return NO_KEY;
-  return rangeBytes(range) > API_LIMITS.requestBytesMax ? TOO_LARGE : null;
+  const { keyBytesMax } = API_LIMITS;
+  if (isSingleKey(range)) {
+    if (range.from.length === 0) return NO_KEY;
+    return range.from.length > keyBytesMax ? KEY_TOO_LONG : null;
+  }
+  const longest = Math.max(range.from.length, range.to?.length ?? 0);
+  return longest > keyBytesMax + 1 ? KEY_TOO_LONG : null;
 }
 
 /** The key bytes that a request spends on a range: the end of a single key is implied. */
@@ -107,7 +140,8 @@ function validateTxnParts(txn: Txn, totals: TxnTotals, depthLeft: number): Refus
   if (most > API_LIMITS.txnOperationsMax) return TOO_MANY_OPERATIONS;
   for (const { range, operand } of txn.compares) {
     totals.bytes += rangeBytes(range) + operandBytes(operand);
-    if (range.from.length === 0 && isSingleKey(range)) return NO_KEY;
+    const refusal = validateRange(range);
+    if (refusal !== null) return refusal;
   }
   for (const operations of [txn.success, txn.failure]) {
     for (const operation of operations) {
@@ -125,6 +159,8 @@ function validateTxnOperation(
 ): Refusal | null {
   switch (operation.type) {
     case 'put':
+      totals.bytes += operation.key.length + operation.value.length;
+      return validatePut(operation);
     case 'append':
       totals.bytes += operation.key.length + operation.value.length;
       return validateWrite(operation.key, operation.value);
@@ -196,10 +232,6 @@ function anyInside(keys: ReadonlyMap<string, Uint8Array>, ranges: readonly KeyRa
     if (ranges.some((range) => isInside(key, range))) return true;
   }
   return false;
-}
-
-function isInside(key: Uint8Array, { from, to }: KeyRange): boolean {
-  return compareBytes(key, from) >= 0 && (to === null || compareBytes(key, to) < 0);
 }
 
 function invalid(message: string): Refusal {

@@ -76,8 +76,37 @@ interface Reading {
   readonly foreign: number;
 }
 
+/**
+ * Counts the tokens of `appends` in all values together. Linear in the size of the input.
+ * @returns for each append how often its token stands there; for each value the characters that
+ * belong to no token
+ */
+export function countTokens(
+  values: Iterable<string>,
+  appends: readonly TokenAppend[],
+): { readonly counts: Int32Array; readonly foreign: readonly number[] } {
+  const index = new TokenIndex(appends);
+  const counts = new Int32Array(appends.length);
+  const foreign: number[] = [];
+  for (const value of values) {
+    let strange = 0;
+    for (let at = 0; at < value.length; ) {
+      const append = index.find(value, at);
+      if (append === null) {
+        strange++;
+        at++;
+      } else {
+        counts[append] = (counts[append] ?? 0) + 1;
+        at += (appends[append] as TokenAppend).token.length;
+      }
+    }
+    foreign.push(strange);
+  }
+  return { counts, foreign };
+}
+
 /** Takes a value apart into the tokens of `appends`. */
-export function readTokens(value: string, appends: readonly TokenAppend[]): Reading {
+function readTokens(value: string, appends: readonly TokenAppend[]): Reading {
   const index = new TokenIndex(appends);
   const places = new Int32Array(appends.length);
   const counts = new Int32Array(appends.length);

@@ -1,4 +1,4 @@
-import { readTokens, type TokenAppend } from './appends.ts';
+import { countTokens, type TokenAppend } from './appends.ts';
 
 /** An append as a command of a session. */
 export interface SessionAppend extends TokenAppend {
@@ -16,7 +16,8 @@ export interface Executions {
 /**
  * Judges whether every command ran exactly once: counts tokens over the final values of all keys,
  * and, if members say what they executed, counts that too. An acknowledged command counts 1, a
- * refused one 0, one in doubt at most 1; all members count the same. Linear.
+ * refused one 0, one in doubt at most 1; all members count the same. Linear in the size of
+ * all finals and appends together; each member adds its commands and once more the appends.
  * @returns one sentence per contradiction; empty when all is well
  */
 export function checkExactlyOnce(
@@ -31,15 +32,9 @@ export function checkExactlyOnce(
     if (names.has(name)) faults.push(`reused: ${name} is two commands`);
     names.set(name, append);
   }
-  const counts = new Int32Array(appends.length);
-  for (const value of finals) {
-    const reading = readTokens(value, appends);
-    if (reading.foreign > 0) {
-      faults.push(`phantom: ${reading.foreign} characters belong to no append`);
-    }
-    reading.counts.forEach((count, i) => {
-      counts[i] = (counts[i] ?? 0) + count;
-    });
+  const { counts, foreign } = countTokens(finals, appends);
+  for (const characters of foreign) {
+    if (characters > 0) faults.push(`phantom: ${characters} characters belong to no append`);
   }
   appends.forEach((append, i) => {
     const fault = faultOf(append, counts[i] ?? 0);

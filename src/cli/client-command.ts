@@ -1,8 +1,9 @@
+import { readFile } from 'node:fs/promises';
 import { Command, Option } from 'commander';
 import { API_LIMITS, KvError } from '../api/index.ts';
-import { Clerk } from '../client/index.ts';
+import { Clerk, type ClerkTls } from '../client/index.ts';
 import { parseDurationMs } from './duration.ts';
-import { CliError, EXIT, type ExitCode, oneLine, usageError } from './exit.ts';
+import { CliError, EXIT, type ExitCode, oneLine, reasonOf, usageError } from './exit.ts';
 import type { Host } from './host.ts';
 import type { OutputFormat } from './output.ts';
 
@@ -11,6 +12,10 @@ const DEFAULT_ENDPOINT = '127.0.0.1:2379';
 /** Flags that every client command has, as commander gives them. */
 export interface ClientFlags {
   readonly endpoints?: string;
+  readonly cacert?: string;
+  readonly cert?: string;
+  readonly key?: string;
+  readonly insecureSkipTlsVerify?: true;
   readonly timeout: string;
   readonly writeOut: OutputFormat;
 }
@@ -35,6 +40,10 @@ export function clientCommand(name: string, description: string): Command {
       '--endpoints <LIST>',
       `members' client addresses, host:port or URL, comma separated (default: ${DEFAULT_ENDPOINT})`,
     )
+    .option('--cacert <FILE>', 'the authority whose certificates are believed; for https endpoints')
+    .option('--cert <FILE>', 'the certificate to show')
+    .option('--key <FILE>', 'its key')
+    .option('--insecure-skip-tls-verify', 'believe anybody: for tests only')
     .option('--timeout <TIME>', 'how long to wait for the answer', '5s')
     .addOption(
       new Option('-w, --write-out <FORMAT>', 'simple, or json with keys and values in base64')
@@ -90,22 +99,56 @@ export async function write(
 
 /** The endpoints meant by flag or variable, in order. */
 export function endpointsOf(flags: ClientFlags, host: Host): string[] {
-  const { QUORATE_ENDPOINTS: ours, ETCDCTL_ENDPOINTS: etcds } = host.environment;
-  const [text, source] =
-    flags.endpoints !== undefined
-      ? [flags.endpoints, '--endpoints']
-      : (ours ?? '') !== ''
-        ? [ours, 'QUORATE_ENDPOINTS']
-        : (etcds ?? '') !== ''
-          ? [etcds, 'ETCDCTL_ENDPOINTS']
-          : [DEFAULT_ENDPOINT, ''];
-  const endpoints = (text ?? '').split(',').map((each) => each.trim());
+  const { text, source } = settingOf(flags.endpoints, 'endpoints', host);
+  const endpoints = (text ?? DEFAULT_ENDPOINT).split(',').map((each) => each.trim());
   if (endpoints.some((each) => each === '')) {
     throw usageError(
       `${source}: '${oneLine(text ?? '')}' has an empty item; write host:port,host:port`,
     );
   }
   return endpoints;
+}
+
+/** What https endpoints need, by flag or variable; undefined when nothing was said. */
+export async function tlsOf(flags: ClientFlags, host: Host): Promise<ClerkTls | undefined> {
+  const file = async (flag: 'cacert' | 'cert' | 'key'): Promise<Uint8Array | null> => {
+    const { text, source } = settingOf(flags[flag], flag, host);
+    if (text === null) return null;
+    try {
+      return await readFile(text);
+    } catch (cause) {
+      throw new CliError(EXIT.usage, `${source}: ${oneLine(reasonOf(cause))}`, { cause });
+    }
+  };
+  const [ca, cert, key] = [await file('cacert'), await file('cert'), await file('key')];
+  const believe = settingOf(undefined, 'insecure-skip-tls-verify', host).text;
+  const insecureSkipVerify = flags.insecureSkipTlsVerify ?? (believe !== null && isTrue(believe));
+  if (ca === null && cert === null && key === null && !insecureSkipVerify) return undefined;
+  return {
+    ...(ca === null ? {} : { ca }),
+    ...(cert === null ? {} : { cert }),
+    ...(key === null ? {} : { key }),
+    insecureSkipVerify,
+  };
+}
+
+/** A flag wins over QUORATE_…, that over ETCDCTL_…; an empty variable counts as not set. */
+function settingOf(
+  given: string | undefined,
+  flag: string,
+  host: Host,
+): { readonly text: string | null; readonly source: string } {
+  if (given !== undefined) return { text: given, source: `--${flag}` };
+  const end = flag.replaceAll('-', '_').toUpperCase();
+  for (const source of [`QUORATE_${end}`, `ETCDCTL_${end}`]) {
+    const text = host.environment[source] ?? '';
+    if (text !== '') return { text, source };
+  }
+  return { text: null, source: '' };
+}
+
+function isTrue(text: string): boolean {
+  return /^(1|t|true)$/i.test(text);
 }
 
 export function callOptions(flags: ClientFlags, host: Host): CallOptions {
@@ -135,7 +178,13 @@ export async function connect(
   session: string | null,
 ): Promise<Clerk> {
   const { timeoutMs, signal } = callOptions(flags, host);
-  const options = { endpoints: endpointsOf(flags, host), requestTimeoutMs: timeoutMs, signal };
+  const tls = await tlsOf(flags, host);
+  const options = {
+    endpoints: endpointsOf(flags, host),
+    requestTimeoutMs: timeoutMs,
+    signal,
+    ...(tls === undefined ? {} : { tls }),
+  };
   try {
     return await Clerk.connect(session === null ? options : { ...options, session });
   } catch (error) {

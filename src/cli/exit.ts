@@ -9,7 +9,7 @@ export const EXIT = {
   applied: 3,
   /** It may or may not have happened, or may happen yet. */
   unknown: 4,
-  /** The user stopped it before it came to an end, as shells number SIGINT; only `demo`. */
+  /** The user stopped it before it came to an end, as shells number SIGINT. */
   interrupted: 130,
 } as const;
 

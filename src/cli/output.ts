@@ -1,9 +1,9 @@
 import type { MemberStatus } from '../api/index.ts';
-import type { Entry, Resolution, StepOutcome } from '../client/index.ts';
+import type { CommandOutcome, Entry, Resolution } from '../client/index.ts';
 import { oneLine } from './exit.ts';
 
 /** What a command did. */
-export type Result = StepOutcome<'bytes'>;
+export type Result = CommandOutcome<'bytes'>;
 
 /** What a read found. */
 export type RangeResult = Extract<Result, { type: 'range' }>;
@@ -28,6 +28,8 @@ export function formatResult(result: Result, format: OutputFormat): Uint8Array {
         Buffer.from(result.succeeded ? 'SUCCESS\n' : 'FAILURE\n'),
         ...result.results.map((each) => formatResult(each, format)),
       ]);
+    case 'compact':
+      return Buffer.from('compacted\n');
     default:
       return result satisfies never;
   }
@@ -87,6 +89,8 @@ export function resultJson(result: Result): object {
       const responses = result.results.map((each) => ({ [responseName(each)]: resultJson(each) }));
       return { header, succeeded: result.succeeded, responses };
     }
+    case 'compact':
+      return { header };
     default:
       return result satisfies never;
   }

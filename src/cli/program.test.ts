@@ -41,12 +41,13 @@ describe('a wrong command line ends with one line and exit code 2', () => {
       "error: --endpoints: 'a:1,,b:2' has an empty item; write host:port,host:port",
     ],
     [
-      ['get', 'k', '--endpoints', 'https://a:1'],
-      'error: endpoint "https://a:1": https is not supported (the command was not sent)',
+      ['get', 'k', '--endpoints', 'ftp://a:1'],
+      'error: endpoint "ftp://a:1": expected host:port, [v6]:port, http://… or ' +
+        'https://host:port (the command was not sent)',
     ],
     [
       ['get', 'k', '--endpoints', 'a'],
-      'error: endpoint "a": expected host:port, [v6]:port or http://host:port ' +
+      'error: endpoint "a": expected host:port, [v6]:port, http://… or https://host:port ' +
         '(the command was not sent)',
     ],
     [
@@ -93,8 +94,8 @@ describe('a wrong command line ends with one line and exit code 2', () => {
       "error: --heartbeat-interval: 'NaN' is not a whole number of milliseconds from 1 to 10000",
     ],
     [
-      ['serve', '--cert-file', 'x.pem'],
-      "error: --cert-file is etcd's and not supported here: remove it, or provide for what it does",
+      ['serve', '--cors', 'x'],
+      "error: --cors is etcd's and not supported here: remove it, or provide for what it does",
     ],
   ])('%j', async (argv, line) => {
     const host = new TestHost();

@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { KvError } from '../api/index.ts';
 import { appendCommand } from './append.ts';
 import { checkCommand } from './check.ts';
+import { compactCommand } from './compact.ts';
 import { delCommand } from './del.ts';
 import { demoCommand } from './demo/index.ts';
 import { CliError, EXIT, type ExitCode, oneLine, reasonOf } from './exit.ts';
@@ -13,6 +14,7 @@ import { rangeCommand } from './range.ts';
 import { resolveCommand } from './resolve.ts';
 import { serveCommand } from './serve.ts';
 import { simCommand } from './sim.ts';
+import { snapshotCommand } from './snapshot.ts';
 import { statusCommand } from './status.ts';
 import { txnCommand } from './txn.ts';
 import { readVersion } from './version.ts';
@@ -32,6 +34,8 @@ const COMMANDS: readonly MakeCommand[] = [
   delCommand,
   rangeCommand,
   txnCommand,
+  compactCommand,
+  snapshotCommand,
   statusCommand,
   resolveCommand,
   checkCommand,
@@ -61,7 +65,7 @@ export async function run(argv: readonly string[], host: Host): Promise<ExitCode
       }),
     );
   }
-  for (const command of [program, ...program.commands]) {
+  for (const command of [program, ...program.commands.flatMap(withSubcommands)]) {
     command.exitOverride().configureOutput({ writeErr: () => {}, outputError: () => {} });
   }
   try {
@@ -70,6 +74,10 @@ export async function run(argv: readonly string[], host: Host): Promise<ExitCode
   } catch (error) {
     return report(error, program, host);
   }
+}
+
+function withSubcommands(command: Command): Command[] {
+  return [command, ...command.commands];
 }
 
 /** `-listen-peer-urls=…`, as Go's flag package allows it and some unit files for etcd have it. */

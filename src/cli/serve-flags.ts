@@ -9,6 +9,8 @@ export interface ServeFlag<T> {
   readonly help: string;
   /** Several uses add up: their texts are joined with commas. */
   readonly repeatable?: boolean;
+  /** Given without a value it means `true`. */
+  readonly boolean?: boolean;
   /** Left out of the help: for the machinery that starts clusters. */
   readonly hidden?: boolean;
   /** @throws Error whose message says what is wrong with the text and what is right. */
@@ -77,6 +79,31 @@ export const SERVE_FLAGS = {
     help: 'after this time an undecided request is answered "unknown" (default: 5s)',
     parse: parseDuration,
   },
+  'snapshot-count': {
+    argument: 'N',
+    help: 'log entries kept in memory for slow members (default: 100000)',
+    parse: count,
+  },
+  'max-log-bytes': {
+    argument: 'BYTES',
+    help: 'size of the log that is kept, from 8388608 (default: 67108864)',
+    parse: count,
+  },
+  'quota-backend-bytes': {
+    argument: 'BYTES',
+    help: 'size of the state from which only deletes are taken; 0: none (default: 2147483648)',
+    parse: count,
+  },
+  'auto-compaction-mode': {
+    argument: 'MODE',
+    help: 'forget old revisions by time or by number: periodic or revision (default: periodic)',
+    parse: oneOf('periodic', 'revision'),
+  },
+  'auto-compaction-retention': {
+    argument: 'RETENTION',
+    help: 'what stays readable: hours, 30m, or revisions; 0: everything (default: 0)',
+    parse: (text: string) => text,
+  },
   'log-level': {
     argument: 'LEVEL',
     help: 'debug, info, warn or error (default: info)',
@@ -86,6 +113,109 @@ export const SERVE_FLAGS = {
     argument: 'FORMAT',
     help: 'pretty or json (default: pretty on a terminal, else json)',
     parse: oneOf<LogFormat>('json', 'pretty'),
+  },
+  'cert-file': {
+    argument: 'FILE',
+    help: "this member's certificate for clients, PEM; for https client URLs",
+    parse: parseFile,
+  },
+  'key-file': { argument: 'FILE', help: 'the key of --cert-file', parse: parseFile },
+  'auto-tls': {
+    argument: 'BOOL',
+    help: 'instead: make a certificate that nobody has signed, keep it in the data directory',
+    boolean: true,
+    parse: parseBoolean,
+  },
+  'self-signed-cert-validity': {
+    argument: 'YEARS',
+    help: 'how long the one of --auto-tls is valid (default: 1)',
+    parse: count,
+  },
+  'trusted-ca-file': {
+    argument: 'FILE',
+    help: 'clients must show a certificate that this authority has signed',
+    parse: parseFile,
+  },
+  'client-cert-auth': {
+    argument: 'BOOL',
+    help: 'the same; needs --trusted-ca-file',
+    boolean: true,
+    parse: parseBoolean,
+  },
+  'client-crl-file': {
+    argument: 'FILE',
+    help: "clients' certificates that are believed no longer",
+    parse: parseFile,
+  },
+  'client-cert-allowed-hostname': {
+    argument: 'NAMES',
+    help: "names of which a client's certificate must have one (default: any)",
+    parse: parseList,
+  },
+  'peer-cert-file': {
+    argument: 'FILE',
+    help: "this member's certificate for members, PEM; for https peer URLs",
+    parse: parseFile,
+  },
+  'peer-key-file': { argument: 'FILE', help: 'the key of --peer-cert-file', parse: parseFile },
+  'peer-trusted-ca-file': {
+    argument: 'FILE',
+    help: "the authority that signs members' certificates; required for https peer URLs",
+    parse: parseFile,
+  },
+  'peer-client-cert-file': {
+    argument: 'FILE',
+    help: 'another certificate for calling members (default: --peer-cert-file)',
+    parse: parseFile,
+  },
+  'peer-client-key-file': { argument: 'FILE', help: 'its key', parse: parseFile },
+  'peer-client-cert-auth': {
+    argument: 'BOOL',
+    help: 'members always check each other: false is refused',
+    boolean: true,
+    parse: parsePeerClientCertAuth,
+  },
+  'peer-crl-file': {
+    argument: 'FILE',
+    help: "members' certificates that are believed no longer",
+    parse: parseFile,
+  },
+  'peer-cert-allowed-cn': {
+    argument: 'NAMES',
+    help: "common names of which a member's certificate must have one (default: any)",
+    parse: parseList,
+  },
+  'peer-cert-allowed-hostname': {
+    argument: 'NAMES',
+    help: 'the same for alternative names',
+    parse: parseList,
+  },
+  'peer-skip-client-san-verification': {
+    argument: 'BOOL',
+    help: 'callers need not have a certificate for the host of their peer URL (default: false)',
+    boolean: true,
+    parse: parseBoolean,
+  },
+  'cipher-suites': {
+    argument: 'NAMES',
+    help: 'suites of TLS 1.2, IANA names (default: all with AEAD and forward secrecy)',
+    parse: parseList,
+  },
+  'tls-min-version': {
+    argument: 'VERSION',
+    help: 'TLS1.2 or TLS1.3 (default: TLS1.2)',
+    parse: oneOf('TLS1.2', 'TLS1.3'),
+  },
+  'tls-max-version': {
+    argument: 'VERSION',
+    help: 'TLS1.2 or TLS1.3 (default: TLS1.3)',
+    parse: oneOf('TLS1.2', 'TLS1.3'),
+  },
+  'truncate-damaged-log': {
+    argument: 'BOOL',
+    help: 'a sole member with a damaged log gives up what is behind the damage (default: false)',
+    boolean: true,
+    parse: parseBoolean,
   },
   'peer-dial': {
     argument: 'NAME=URL',
@@ -106,6 +236,23 @@ export type ServeSettings = {
 function parseDirectory(text: string): string {
   if (text.includes('\0')) throw new Error('holds a zero byte; name a directory');
   return text;
+}
+
+function parseFile(text: string): string {
+  if (text.includes('\0')) throw new Error('holds a zero byte; name a file');
+  return text;
+}
+
+/** As Go's flags read it. */
+function parseBoolean(text: string): boolean {
+  if (/^(1|t|true)$/i.test(text)) return true;
+  if (/^(0|f|false)$/i.test(text)) return false;
+  throw new Error(`'${text}' is not true or false`);
+}
+
+function parsePeerClientCertAuth(text: string): boolean {
+  if (parseBoolean(text)) return true;
+  throw new Error('members always check each other; remove it');
 }
 
 function parseList(text: string): string[] {
@@ -140,6 +287,11 @@ function milliseconds(range: { min: number; max: number }): (text: string) => nu
       `'${text}' is not a whole number of milliseconds from ${range.min} to ${range.max}`,
     );
   };
+}
+
+function count(text: string): number {
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  throw new Error(`'${text}' is not a whole number from 0`);
 }
 
 function parseDuration(text: string): number {

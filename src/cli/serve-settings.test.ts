@@ -153,14 +153,16 @@ describe('a variable', () => {
   });
 
   test('of etcd without a meaning here is warned about', () => {
-    expect(resolveSettings({}, { ETCD_SNAPSHOT_COUNT: '10000' }).warnings).toEqual([
-      'ETCD_SNAPSHOT_COUNT has no meaning here and is ignored; unset it',
+    expect(resolveSettings({}, { ETCD_MAX_SNAPSHOTS: '10000' }).warnings).toEqual([
+      'ETCD_MAX_SNAPSHOTS has no meaning here and is ignored; unset it',
     ]);
   });
 
   test('of etcd that would protect the data is an error, never silently ignored', () => {
-    const error = failure(() => resolveSettings({}, { ETCD_CLIENT_CERT_AUTH: 'true' }));
-    expect(error.message).toMatch(/^ETCD_CLIENT_CERT_AUTH is etcd's and not supported here/);
+    const error = failure(() => resolveSettings({}, { ETCD_PEER_AUTO_TLS: 'true' }));
+    expect(error.message).toMatch(
+      /^ETCD_PEER_AUTO_TLS is etcd's and not supported here: .* give --peer-cert-file/,
+    );
     expect(error.exitCode).toBe(EXIT.usage);
   });
 });

@@ -3,8 +3,14 @@ import { CliError, EXIT, oneLine, reasonOf, usageError } from './exit.ts';
 import { SERVE_FLAGS, type ServeFlagName, type ServeSettings } from './serve-flags.ts';
 import { suggest } from './suggest.ts';
 
-/** Variables that are ours without being a flag of `serve`. */
-const OTHER_VARIABLES = ['QUORATE_ENDPOINTS'] as const;
+/** Variables of the client commands. */
+const OTHER_VARIABLES = [
+  'QUORATE_ENDPOINTS',
+  'QUORATE_CACERT',
+  'QUORATE_CERT',
+  'QUORATE_KEY',
+  'QUORATE_INSECURE_SKIP_TLS_VERIFY',
+] as const;
 
 const FLAG_NAMES = Object.keys(SERVE_FLAGS) as ServeFlagName[];
 
@@ -74,17 +80,38 @@ function checkVariables(environment: Readonly<Record<string, string | undefined>
     if (verdictOnEtcdFlag(flag) === 'refused') throw usageError(refusal(variable));
     warnings.push(`${variable} has no meaning here and is ignored; unset it`);
   }
-  const known = [...FLAG_NAMES.map((flag) => variableOf(flag, 'QUORATE')), ...OTHER_VARIABLES];
+  const settings = FLAG_NAMES.map((flag) => variableOf(flag, 'QUORATE'));
+  const known: readonly string[] = [...settings, ...OTHER_VARIABLES];
   for (const variable of Object.keys(environment)) {
     if (!variable.startsWith('QUORATE_') || known.includes(variable)) continue;
-    const meant = suggest(variable, known);
+    const meant = suggest(variable, settings);
     if (meant !== null)
       warnings.push(`${variable} is not known and ignored (did you mean ${meant}?)`);
   }
   return warnings;
 }
 
+/** What to do instead, for some of the flags that are refused. */
+const ADVICE: ReadonlyMap<string, string> = new Map([
+  [
+    'peer-auto-tls',
+    'members that believe any certificate would believe anybody: give --peer-cert-file, ' +
+      '--peer-key-file and --peer-trusted-ca-file',
+  ],
+  [
+    'experimental-peer-skip-client-san-verification',
+    'its name is --peer-skip-client-san-verification',
+  ],
+]);
+
 /** The line for something of etcd's that changes too much to be left out silently. */
 export function refusal(setting: string): string {
-  return `${setting} is etcd's and not supported here: remove it, or provide for what it does`;
+  const advice = ADVICE.get(
+    setting
+      .replace(/^--|^ETCD_/, '')
+      .replaceAll('_', '-')
+      .toLowerCase(),
+  );
+  const said = advice ?? 'remove it, or provide for what it does';
+  return `${setting} is etcd's and not supported here: ${said}`;
 }

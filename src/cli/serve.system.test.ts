@@ -151,9 +151,9 @@ describe('a member as a process', () => {
   });
 
   test('warns about a variable that looks mistyped, and about tuning of etcd', async () => {
-    const { lines } = await serve(['--snapshot-count', '5'], { QUORATE_DATADIR: 'x' });
+    const { lines } = await serve(['--max-snapshots', '5'], { QUORATE_DATADIR: 'x' });
     const warnings = lines.filter((line) => line['level'] === 'warn').map((line) => line['msg']);
-    expect(warnings).toContain('--snapshot-count has no meaning here and is ignored; remove it');
+    expect(warnings).toContain('--max-snapshots has no meaning here and is ignored; remove it');
     expect(warnings).toContain(
       'QUORATE_DATADIR is not known and ignored (did you mean QUORATE_DATA_DIR?)',
     );
@@ -201,7 +201,7 @@ describe('what cannot work ends with one line: what, where, what to do', () => {
     expect(errorLine(result)).toMatch(new RegExp(`^error: ${flag}: .+`));
   });
 
-  test.each(['http://127.0.0.1:99999', 'https://127.0.0.1:1'])(
+  test.each(['http://127.0.0.1:99999', 'ftp://127.0.0.1:1'])(
     'a malformed URL, --listen-peer-urls %s: exit code 2',
     async (url) => {
       const result = await refused(['--listen-peer-urls', url]);

@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander';
 import type { Server, ServerOptions } from '../server/index.ts';
 import { isStatusQuestion, type MemberMessage } from './cluster/control.ts';
+import { parseDurationMs } from './duration.ts';
 import { etcdFlagNames, verdictOnEtcdFlag } from './etcd-flags.ts';
 import { EXIT, type ExitCode, reasonOf, usageError } from './exit.ts';
 import type { Host } from './host.ts';
@@ -16,6 +17,10 @@ import { refusal, resolveSettings } from './serve-settings.ts';
 const FLUSH_MS = 1_000;
 
 const STANDARD_ERROR_FD = 2;
+
+const HOUR_MS = 3_600_000;
+/** A year. */
+const RETENTION_MAX_MS = 366 * 24 * HOUR_MS;
 
 const EXAMPLES = `
 Without flags: a single member on ports 2379 (clients) and 2380 (members).
@@ -57,11 +62,14 @@ async function serve(command: Command, host: Host): Promise<ExitCode> {
   if (endOfLife !== null) log.warn(endOfLife);
 
   const { startServer } = await import('../server/index.ts');
+  const signal = AbortSignal.any([host.signal, parentGone()]);
   let server: Server;
   try {
-    server = await startServer({ ...serverOptions(settings), log });
+    server = await startServer({ ...serverOptions(settings), log, signal });
   } catch (error) {
+    if (signal.aborted) log.info(`stopping before it served: ${signal.reason}`);
     await log.flush(FLUSH_MS);
+    if (signal.aborted) return EXIT.ok;
     const { startFailure } = await import('./start-failure.ts');
     throw startFailure(error, resolved);
   }
@@ -73,16 +81,21 @@ async function serve(command: Command, host: Host): Promise<ExitCode> {
     peerUrls: server.peerUrls,
     processId: process.pid,
   });
-  const parentGone = reportToParent(server);
+  reportToParent(server);
   void server.ready.then(() => log.info('ready: a leader is known'));
 
-  const reason = await Promise.race([server.stopped, parentGone, interruption(host.signal)]);
+  const reason = await Promise.race([server.stopped, interruption(signal)]);
   if (typeof reason === 'string') log.info(`stopping: ${reason}`);
   else log.error(`stopped: ${reasonOf(reason)}`, { error: reason });
-  await server.close();
-  log.info('closed');
+  const closed = server.close().then(
+    () => null,
+    (error: Error) => error,
+  );
+  const failure = (await closed) ?? (await server.stopped);
+  if (failure === null) log.info('closed');
+  else if (typeof reason === 'string') log.error(`closed badly: ${reasonOf(failure)}`);
   await log.flush(FLUSH_MS);
-  return typeof reason === 'string' ? EXIT.ok : EXIT.failed;
+  return failure === null ? EXIT.ok : EXIT.failed;
 }
 
 /** The flags as `startServer` takes them; what was not set keeps the server's default. */
@@ -100,14 +113,75 @@ export function serverOptions(settings: ServeSettings): ServerOptions {
     heartbeatIntervalMs: settings['heartbeat-interval'],
     electionTimeoutMs: settings['election-timeout'],
     requestTimeoutMs: settings['request-timeout'],
+    snapshotCount: settings['snapshot-count'],
+    maxLogBytes: settings['max-log-bytes'],
+    quotaBackendBytes: settings['quota-backend-bytes'],
+    autoCompactionMode: settings['auto-compaction-mode'],
+    autoCompactionRetention: retentionOf(settings),
+    truncateDamagedLog: settings['truncate-damaged-log'],
     peerDial: settings['peer-dial'],
+    ...tlsOptions(settings),
   };
-  const given = Object.entries(options).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(given) as ServerOptions;
+  return onlyGiven(options) ?? {};
+}
+
+function tlsOptions(settings: ServeSettings): Record<string, object | undefined> {
+  const years = settings['self-signed-cert-validity'];
+  const client = {
+    certFile: settings['cert-file'],
+    keyFile: settings['key-file'],
+    auto: settings['auto-tls'],
+    autoValidityDays: years === undefined ? undefined : 365 * years,
+    clientCertAuth: settings['client-cert-auth'],
+    trustedCaFile: settings['trusted-ca-file'],
+    crlFile: settings['client-crl-file'],
+    allowedHostnames: settings['client-cert-allowed-hostname'],
+  };
+  const peer = {
+    certFile: settings['peer-cert-file'],
+    keyFile: settings['peer-key-file'],
+    clientCertFile: settings['peer-client-cert-file'],
+    clientKeyFile: settings['peer-client-key-file'],
+    trustedCaFile: settings['peer-trusted-ca-file'],
+    crlFile: settings['peer-crl-file'],
+    allowedCommonNames: settings['peer-cert-allowed-cn'],
+    allowedHostnames: settings['peer-cert-allowed-hostname'],
+    skipHostProof: settings['peer-skip-client-san-verification'],
+  };
+  const protocol = {
+    cipherSuites: settings['cipher-suites'],
+    minVersion: settings['tls-min-version'],
+    maxVersion: settings['tls-max-version'],
+  };
+  return {
+    clientTls: onlyGiven(client),
+    peerTls: onlyGiven(peer),
+    tlsProtocol: onlyGiven(protocol),
+  };
+}
+
+/** Without the undefined ones; undefined when nothing is left. */
+function onlyGiven(values: Readonly<Record<string, unknown>>): object | undefined {
+  const given = Object.entries(values).filter(([, value]) => value !== undefined);
+  return given.length === 0 ? undefined : Object.fromEntries(given);
+}
+
+/** As etcd reads it: a bare number means hours in mode `periodic`, revisions in mode `revision`. */
+function retentionOf(settings: ServeSettings): number | undefined {
+  const text = settings['auto-compaction-retention'];
+  if (text === undefined) return undefined;
+  const periodic = settings['auto-compaction-mode'] !== 'revision';
+  if (/^\d{1,15}$/.test(text)) return Number(text) * (periodic ? HOUR_MS : 1);
+  const durationMs = periodic ? parseDurationMs(text, RETENTION_MAX_MS) : null;
+  if (durationMs !== null) return durationMs;
+  const right = periodic ? 'a number of hours or a duration such as 30m' : 'a number of revisions';
+  throw usageError(`--auto-compaction-retention: '${text}' is not ${right}`);
 }
 
 function optionOf(name: string, flag: ServeFlag<unknown>): Option {
-  const option = new Option(`--${name} <${flag.argument}>`, flag.help);
+  const words = flag.boolean === true ? `[${flag.argument}]` : `<${flag.argument}>`;
+  const option = new Option(`--${name} ${words}`, flag.help);
+  if (flag.boolean === true) option.preset('true');
   if (flag.hidden === true) option.hideHelp();
   if (flag.repeatable === true) {
     option.argParser((text: string, before: string | undefined) =>
@@ -143,25 +217,31 @@ function checkEtcdFlags(command: Command): string[] {
 }
 
 /**
- * When another process of ours started this one: tells it when we serve, answers its questions.
- * Resolves when that process is gone, also after a SIGKILL: members must not outlive it.
+ * Aborts when the process of ours that started this one is gone, also after a SIGKILL: members must
+ * not outlive it.
  */
-function reportToParent(server: Server): Promise<string> {
-  return new Promise((resolve) => {
-    if (process.send === undefined) return;
-    const tell = (message: MemberMessage): void => {
-      // A failure needs no look: 'disconnect' follows.
-      if (process.connected) process.send?.(message, undefined, undefined, () => {});
-    };
-    process.on('disconnect', () => resolve('the process that started this one is gone'));
-    process.on('message', (message) => {
-      if (!isStatusQuestion(message)) return;
-      tell({ type: 'status', requestId: message.requestId, status: server.status() });
-    });
-    const { memberId, clientUrls, peerUrls } = server;
-    tell({ type: 'listening', memberId, clientUrls, peerUrls });
-    void server.ready.then(() => tell({ type: 'ready' }));
+function parentGone(): AbortSignal {
+  const gone = new AbortController();
+  if (process.send !== undefined) {
+    process.on('disconnect', () => gone.abort('the process that started this one is gone'));
+  }
+  return gone.signal;
+}
+
+/** When another process of ours started this one: tells it when we serve, answers its questions. */
+function reportToParent(server: Server): void {
+  if (process.send === undefined) return;
+  const tell = (message: MemberMessage): void => {
+    // A failure needs no look: 'disconnect' follows.
+    if (process.connected) process.send?.(message, undefined, undefined, () => {});
+  };
+  process.on('message', (message) => {
+    if (!isStatusQuestion(message)) return;
+    tell({ type: 'status', requestId: message.requestId, status: server.status() });
   });
+  const { memberId, clientUrls, peerUrls } = server;
+  tell({ type: 'listening', memberId, clientUrls, peerUrls });
+  void server.ready.then(() => tell({ type: 'ready' }));
 }
 
 function interruption(signal: AbortSignal): Promise<string> {

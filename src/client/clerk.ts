@@ -1,7 +1,7 @@
 import { decodeAnswer, type KeyValue, KvError, type MemberStatus } from '../api/index.ts';
 import { systemClock, systemRandom } from '../io/index.ts';
 import { type CallOptions, ClerkCore, type ClerkIo } from './core.ts';
-import { parseEndpoint } from './endpoint.ts';
+import { dialer } from './dial.ts';
 import { grpcChannels } from './grpc-channel.ts';
 import type { OpenedSession } from './opening.ts';
 import { type ClerkOptions, checkOptions } from './options.ts';
@@ -16,6 +16,7 @@ import {
 } from './request.ts';
 import {
   type AppendOutcome,
+  type CompactOutcome,
   type DeleteOutcome,
   type Entry,
   entryOf,
@@ -82,9 +83,9 @@ export class Clerk {
    * @throws KvError INVALID_ARGUMENT for unusable options; DEADLINE_* or CANCELLED_* when the
    *   session could not be opened in time.
    */
-  static connect(options: ClerkOptions): Promise<Clerk> {
-    const io = { clock: systemClock, random: systemRandom, channels: grpcChannels(systemClock) };
-    return createClerk(options, io);
+  static async connect(options: ClerkOptions): Promise<Clerk> {
+    const channels = grpcChannels(systemClock, dialer(options.tls));
+    return await createClerk(options, { clock: systemClock, random: systemRandom, channels });
   }
 
   /**
@@ -143,6 +144,19 @@ export class Clerk {
     const results = result.results.map((one) => stepOutcomeOf(one, formatOf(options)));
     const { revision, succeeded } = result;
     return { seq: written.seq, revision, succeeded, results };
+  }
+
+  /**
+   * Forgets what the keys were before a revision, which itself stays readable. The space is freed
+   * bit by bit afterwards.
+   * @throws KvError COMPACTED for a revision that is not above the last one compacted to,
+   *   FUTURE_REVISION for one above the newest.
+   */
+  async compact(revision: number, options: WriteOptions = {}): Promise<CompactOutcome> {
+    integer(revision, 'revision', 1);
+    const written = await this.#core.write('compact', { type: 'compact', revision }, options);
+    const result = expectType(written.answer, 'compact', wanted('compact', options));
+    return { seq: written.seq, revision: result.revision };
   }
 
   /**
@@ -206,7 +220,7 @@ export class Clerk {
 
   /** How a member sees itself: the one in use, or the one at `endpoint`. */
   async status(endpoint: string | null = null, options: CallOptions = {}): Promise<MemberStatus> {
-    const parsed = endpoint === null ? null : parseEndpoint(endpoint);
+    const parsed = endpoint === null ? null : this.#core.endpointOf(endpoint);
     return await this.#core.status(parsed, options);
   }
 

@@ -12,7 +12,7 @@ import {
 import type { Clock, Random } from '../io/index.ts';
 import { Call, type Patience } from './call.ts';
 import type { ChannelFactory } from './channel.ts';
-import type { Endpoint } from './endpoint.ts';
+import { type Endpoint, parseEndpoint } from './endpoint.ts';
 import { CLERK_LIMITS } from './limits.ts';
 import { Link } from './link.ts';
 import type { OpenedSession } from './opening.ts';
@@ -67,6 +67,11 @@ export class ClerkCore {
       roster: new Roster({ endpoints, discover, random }),
       sources: [this.#session, this.#reads],
     });
+  }
+
+  /** @throws KvError INVALID_ARGUMENT */
+  endpointOf(text: string): Endpoint {
+    return parseEndpoint(text, this.#options.bareTls);
   }
 
   get session(): OpenedSession | null {

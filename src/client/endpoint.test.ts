@@ -5,14 +5,16 @@ import { checkOptions } from './options.ts';
 
 describe('an endpoint', () => {
   it.each([
-    ['db1:2379', 'db1', 2379, 'db1:2379'],
-    ['127.0.0.1:1', '127.0.0.1', 1, '127.0.0.1:1'],
-    ['[::1]:65535', '::1', 65_535, '[::1]:65535'],
-    ['http://db1.example.org:2379', 'db1.example.org', 2379, 'db1.example.org:2379'],
-    ['http://[fe80::1%eth0]:2379/', 'fe80::1%eth0', 2379, '[fe80::1%eth0]:2379'],
-  ])('%s is read, and written in one way', (text, host, port, normal) => {
+    ['db1:2379', 'db1', 2379, false, 'db1:2379'],
+    ['127.0.0.1:1', '127.0.0.1', 1, false, '127.0.0.1:1'],
+    ['[::1]:65535', '::1', 65_535, false, '[::1]:65535'],
+    ['http://db1.example.org:2379', 'db1.example.org', 2379, false, 'db1.example.org:2379'],
+    ['http://[fe80::1%eth0]:2379/', 'fe80::1%eth0', 2379, false, '[fe80::1%eth0]:2379'],
+    ['https://db1:2379/', 'db1', 2379, true, 'https://db1:2379'],
+    ['https://[::1]:1', '::1', 1, true, 'https://[::1]:1'],
+  ])('%s is read, and written in one way', (text, host, port, tls, normal) => {
     const endpoint = parseEndpoint(text);
-    expect(endpoint).toEqual({ host, port });
+    expect(endpoint).toEqual({ host, port, tls });
     expect(endpointText(endpoint)).toBe(normal);
   });
 
@@ -27,7 +29,8 @@ describe('an endpoint', () => {
     'db1:2379/path',
     'http://user@db1:2379',
     'ftp://db1:2379',
-    'https://db1:2379',
+    'https://db1',
+    'https://https://db1:2379',
     'db 1:2379',
     'db1:2379\n',
     `${'x'.repeat(500)}`,
@@ -40,19 +43,25 @@ describe('an endpoint', () => {
       expect(error).toBeInstanceOf(KvError);
       const { code, message } = error as KvError;
       expect(code).toBe('INVALID_ARGUMENT');
-      expect(message).toMatch(/^endpoint ".{0,101}": (expected|https)/);
+      expect(message).toMatch(/^endpoint ".{0,101}": expected/);
       expect(message).not.toContain('\n');
     }
   });
+});
+
+it('without a scheme speaks TLS where that is the rule', () => {
+  expect(parseEndpoint('db1:1', true).tls).toBe(true);
+  expect(parseEndpoint('http://db1:1', true).tls).toBe(false);
 });
 
 describe('options', () => {
   it('have defaults, and endpoints may be a list in one text; double ones count once', () => {
     expect(checkOptions({ endpoints: 'a:1, b:2,http://a:1' })).toEqual({
       endpoints: [
-        { host: 'a', port: 1 },
-        { host: 'b', port: 2 },
+        { host: 'a', port: 1, tls: false },
+        { host: 'b', port: 2, tls: false },
       ],
+      bareTls: false,
       session: { name: null, ttlMs: 300_000 },
       requestTimeoutMs: 5_000,
       discover: true,

@@ -1,7 +1,7 @@
 import http2 from 'node:http2';
-import net from 'node:net';
 import { API_LIMITS, KvError } from '../api/index.ts';
 import type { Clock, Timer } from '../io/index.ts';
+import type { Dial, Dialled } from './dial.ts';
 import { type Endpoint, endpointText } from './endpoint.ts';
 import { FrameError, FrameReader, frameOf } from './grpc-frames.ts';
 import { CLERK_LIMITS } from './limits.ts';
@@ -17,6 +17,12 @@ export interface GrpcHandlers {
   onEnd(error: KvError | null): void;
 }
 
+/** The outside world of a call. */
+export interface GrpcIo {
+  readonly clock: Clock;
+  readonly dial: Dial;
+}
+
 /**
  * One gRPC call on an HTTP/2 connection of its own, so that no other traffic queues in front of it.
  * Notices a dead connection by PING also while nothing is asked.
@@ -25,26 +31,30 @@ export class GrpcCall {
   readonly #place: string;
   readonly #clock: Clock;
   readonly #handlers: GrpcHandlers;
-  readonly #socket: net.Socket;
+  readonly #dialled: Dialled;
   readonly #session: http2.ClientHttp2Session;
   readonly #stream: http2.ClientHttp2Stream;
   readonly #frames = new FrameReader(MESSAGE_BYTES_MAX);
   #pingTimer: Timer;
+  /** The other side speaks HTTP/2: its settings have come. */
+  #isGreeted = false;
   #isAnswering = false;
   #isOver = false;
 
-  constructor(endpoint: Endpoint, path: string, clock: Clock, handlers: GrpcHandlers) {
+  constructor(endpoint: Endpoint, path: string, { clock, dial }: GrpcIo, handlers: GrpcHandlers) {
     this.#place = endpointText(endpoint);
     this.#clock = clock;
     this.#handlers = handlers;
-    this.#socket = net.connect({ host: endpoint.host, port: endpoint.port, noDelay: true });
-    // A zone ("fe80::1%eth0") is this machine's business and no part of an authority (RFC 6874).
-    this.#session = http2.connect(`http://${this.#place.replace(/%[^\]]*/, '')}`, {
-      createConnection: () => this.#socket,
+    this.#dialled = dial(endpoint);
+    this.#session = http2.connect(originOf(this.#place), {
+      createConnection: () => this.#dialled.socket,
       settings: { enablePush: false, initialWindowSize: CLERK_LIMITS.receiveWindowBytes },
     });
     this.#session.on('connect', () => {
       this.#session.setLocalWindowSize(CLERK_LIMITS.receiveWindowBytes);
+    });
+    this.#session.on('remoteSettings', () => {
+      this.#isGreeted = true;
     });
     this.#session.on('error', (error) => this.#lost(describe(error), error));
     this.#session.on('close', () => this.#lost('the connection was closed'));
@@ -66,6 +76,15 @@ export class GrpcCall {
     if (!this.#isOver && this.#stream.writable) this.#stream.write(frameOf(message));
   }
 
+  /** No `onMessage` until `resume`, but for what has come; the server can fill a window more. */
+  pause(): void {
+    this.#stream.pause();
+  }
+
+  resume(): void {
+    this.#stream.resume();
+  }
+
   /** Nothing more will be sent. */
   endSending(): void {
     this.#stream.end();
@@ -76,7 +95,7 @@ export class GrpcCall {
     this.#isOver = true;
     this.#pingTimer.cancel();
     this.#session.destroy();
-    this.#socket.destroy();
+    this.#dialled.socket.destroy();
   }
 
   #onResponse(headers: http2.IncomingHttpHeaders & http2.IncomingHttpStatusHeader): void {
@@ -121,7 +140,8 @@ export class GrpcCall {
 
   #lost(said: string, cause?: Error): void {
     const code = this.#isAnswering ? 'CONNECTION_LOST' : 'UNREACHABLE';
-    this.#end(new KvError(code, `${this.#place}: ${said}`, { cause }));
+    const why = this.#isGreeted ? said : (this.#dialled.problem(cause ?? null) ?? said);
+    this.#end(new KvError(code, `${this.#place}: ${why}`, { cause }));
   }
 
   #end(error: KvError | null): void {
@@ -146,6 +166,12 @@ export class GrpcCall {
       });
     });
   }
+}
+
+function originOf(place: string): string {
+  // A zone ("fe80::1%eth0") is this machine's business and no part of an authority (RFC 6874).
+  const origin = place.replace(/%[^\]]*/, '');
+  return origin.startsWith('https://') ? origin : `http://${origin}`;
 }
 
 function describe(error: Error & { readonly code?: unknown }): string {

@@ -9,24 +9,26 @@ import {
 import type { Clock } from '../io/index.ts';
 import { DecodeError, EMPTY_BYTES } from '../lib/index.ts';
 import type { ChannelFactory, ChannelHandlers, ClerkChannel, PendingStatus } from './channel.ts';
+import { type Dial, dialer } from './dial.ts';
 import { type Endpoint, endpointText } from './endpoint.ts';
-import { GrpcCall } from './grpc-call.ts';
+import { GrpcCall, type GrpcIo } from './grpc-call.ts';
 
 /** Channels over gRPC: `quorate.v1.Clerk` on Node's HTTP/2 client. */
-export function grpcChannels(clock: Clock): ChannelFactory {
+export function grpcChannels(clock: Clock, dial: Dial = dialer(undefined)): ChannelFactory {
+  const io = { clock, dial };
   return {
-    open: (endpoint, handlers) => openExecute(endpoint, clock, handlers),
-    status: (endpoint, done) => askStatus(endpoint, clock, done),
+    open: (endpoint, handlers) => openExecute(endpoint, io, handlers),
+    status: (endpoint, done) => askStatus(endpoint, io, done),
   };
 }
 
-function openExecute(endpoint: Endpoint, clock: Clock, handlers: ChannelHandlers): ClerkChannel {
+function openExecute(endpoint: Endpoint, io: GrpcIo, handlers: ChannelHandlers): ClerkChannel {
   const place = endpointText(endpoint);
   const end = (error: KvError) => {
     call.close();
     handlers.onClose(error);
   };
-  const call = new GrpcCall(endpoint, '/quorate.v1.Clerk/Execute', clock, {
+  const call = new GrpcCall(endpoint, '/quorate.v1.Clerk/Execute', io, {
     onMessage(message) {
       const reply = decoded<ExecuteReply>(place, message, decodeExecuteReply);
       if (reply instanceof KvError) end(reply);
@@ -45,12 +47,12 @@ function openExecute(endpoint: Endpoint, clock: Clock, handlers: ChannelHandlers
 
 function askStatus(
   endpoint: Endpoint,
-  clock: Clock,
+  io: GrpcIo,
   done: (result: MemberStatus | KvError) => void,
 ): PendingStatus {
   const place = endpointText(endpoint);
   let result: MemberStatus | KvError = new KvError('BAD_PEER', `${place}: no status in the answer`);
-  const call = new GrpcCall(endpoint, '/quorate.v1.Clerk/Status', clock, {
+  const call = new GrpcCall(endpoint, '/quorate.v1.Clerk/Status', io, {
     onMessage(message) {
       result = decoded<MemberStatus>(place, message, decodeStatus);
     },

@@ -6,6 +6,7 @@
  *   ClerkCore    deadlines, signals, closing                     core.ts call.ts
  *   ClientSession, Reads   what to ask, and what answers mean    session.ts window.ts reads.ts
  *   Link         the one connection: whom to ask, when to move   link.ts roster.ts
+ *   fetchSnapshot   a member's whole state as a stream           snapshot.ts
  *   ClerkChannel an Execute stream: gRPC, or a virtual network   channel.ts grpc-channel.ts
  *
  * A command takes the session's next seq when it is first sent, and is sent again under that seq,
@@ -30,6 +31,7 @@ export {
   type WriteOptions,
 } from './clerk.ts';
 export type { CallOptions, ClerkIo } from './core.ts';
+export type { ClerkTls } from './dial.ts';
 export { type Endpoint, endpointText, parseEndpoint } from './endpoint.ts';
 export { grpcChannels } from './grpc-channel.ts';
 export type { OpenedSession } from './opening.ts';
@@ -37,6 +39,8 @@ export type { ClerkOptions } from './options.ts';
 export type { Condition, RangeOptions, Span, Step, TxnRequest } from './request.ts';
 export type {
   AppendOutcome,
+  CommandOutcome,
+  CompactOutcome,
   DeleteOutcome,
   Entry,
   PutOutcome,
@@ -45,4 +49,5 @@ export type {
   StepOutcome,
   TxnOutcome,
 } from './result.ts';
+export { type FetchSnapshotOptions, fetchSnapshot, type SnapshotChunk } from './snapshot.ts';
 export type { As, Bytes, Out } from './text.ts';

@@ -1,4 +1,5 @@
 import { API_LIMITS, KvError } from '../api/index.ts';
+import type { ClerkTls } from './dial.ts';
 import { type Endpoint, endpointText, parseEndpoint } from './endpoint.ts';
 import { CLERK_LIMITS } from './limits.ts';
 import type { SessionOptions } from './opening.ts';
@@ -7,10 +8,12 @@ import { bytesOf } from './text.ts';
 /** How to reach a cluster, and as whom. */
 export interface ClerkOptions {
   /**
-   * Members' client addresses: `host:port`, `[v6]:port` or `http://host:port`; one, several, or
-   * several separated by commas (etcd: --endpoints).
+   * Members' client addresses: `host:port`, `[v6]:port`, `http://host:port` or `https://…`; one,
+   * several, or several separated by commas (etcd: --endpoints).
    */
   readonly endpoints: string | readonly string[];
+  /** For `https` endpoints; given, it also makes those `https` that have no scheme. */
+  readonly tls?: ClerkTls;
   /**
    * Name of the session, at most 256 bytes: a clerk that is opened again under the same name finds
    * out what ran, and shuts out the earlier one. Default: an anonymous session for each clerk.
@@ -35,6 +38,8 @@ export interface ClerkOptions {
 /** The same, checked and complete. */
 export interface CheckedOptions {
   readonly endpoints: readonly Endpoint[];
+  /** Endpoints without a scheme speak TLS. */
+  readonly bareTls: boolean;
   readonly session: SessionOptions;
   readonly requestTimeoutMs: number;
   readonly discover: boolean;
@@ -42,11 +47,13 @@ export interface CheckedOptions {
 
 /** @throws KvError INVALID_ARGUMENT that names the option and what is wrong, in one line. */
 export function checkOptions(options: ClerkOptions): CheckedOptions {
+  const bareTls = options.tls !== undefined;
   const name = options.session ?? null;
   if (name !== null) checkName(name);
   const ttlMs = name === null ? CLERK_LIMITS.anonymousTtlMs : CLERK_LIMITS.namedTtlMs;
   return {
-    endpoints: checkEndpoints(options.endpoints),
+    endpoints: checkEndpoints(options.endpoints, bareTls),
+    bareTls,
     session: { name, ttlMs: checkMs(options.sessionTtlMs ?? ttlMs, 'sessionTtlMs') },
     requestTimeoutMs: checkTimeout(
       options.requestTimeoutMs ?? CLERK_LIMITS.requestTimeoutMs,
@@ -68,11 +75,11 @@ function checkMs(value: number, what: string): number {
   throw new KvError('INVALID_ARGUMENT', said);
 }
 
-function checkEndpoints(given: string | readonly string[]): Endpoint[] {
+function checkEndpoints(given: string | readonly string[], bareTls: boolean): Endpoint[] {
   const texts = (typeof given === 'string' ? given.split(',') : given).map((text) => text.trim());
   const byText = new Map<string, Endpoint>();
   for (const text of texts) {
-    const endpoint = parseEndpoint(text);
+    const endpoint = parseEndpoint(text, bareTls);
     byText.set(endpointText(endpoint), endpoint);
   }
   if (byText.size === 0) throw new KvError('INVALID_ARGUMENT', 'endpoints: at least one is needed');

@@ -75,6 +75,17 @@ export type StepOutcome<A extends As = 'text'> =
       readonly results: readonly StepOutcome<A>[];
     };
 
+/** What a whole command did. */
+export type CommandOutcome<A extends As = 'text'> =
+  | StepOutcome<A>
+  | { readonly type: 'compact'; readonly revision: number };
+
+export interface CompactOutcome {
+  readonly seq: number;
+  /** The store's current revision. */
+  readonly revision: number;
+}
+
 export interface TxnOutcome<A extends As = 'text'> {
   readonly seq: number;
   readonly revision: number;
@@ -91,7 +102,7 @@ export interface TxnOutcome<A extends As = 'text'> {
  * after it had arrived.
  */
 export type Resolution =
-  | { readonly state: 'executed'; readonly result: StepOutcome<'bytes'> }
+  | { readonly state: 'executed'; readonly result: CommandOutcome<'bytes'> }
   | { readonly state: 'refused'; readonly error: KvError }
   | { readonly state: 'skipped' | 'notExecuted' | 'acknowledged' };
 
@@ -166,10 +177,17 @@ export function resolutionOf(answer: Answer): Resolution {
       return { state: 'refused', error: new KvError(answer.code, answer.message) };
     case 'openSession':
     case 'closeSession':
-    case 'resolve': {
+    case 'resolve':
+    case 'leaseGrant':
+    case 'leaseKeepAlive':
+    case 'leaseRevoke':
+    case 'leaseTimeToLive':
+    case 'leases': {
       const said = `a command was answered with "${answer.type}"`;
       return { state: 'refused', error: new KvError('BAD_PEER', said) };
     }
+    case 'compact':
+      return { state: 'executed', result: { type: 'compact', revision: answer.revision } };
     default:
       return { state: 'executed', result: stepOutcomeOf(answer, 'bytes') };
   }

@@ -1,11 +1,16 @@
 import { describe, expect, it } from 'vitest';
+import type { Endpoint } from './endpoint.ts';
 import { CLERK_LIMITS } from './limits.ts';
 import { Roster } from './roster.ts';
 
 const FIRST = { uint32: () => 0, bytes: () => new Uint8Array(16) };
 
+function placeOf(index: number): Endpoint {
+  return { host: `m${index}`, port: 1, tls: false };
+}
+
 function rosterOf(count: number, discover = true): Roster {
-  const endpoints = Array.from({ length: count }, (_, index) => ({ host: `m${index}`, port: 1 }));
+  const endpoints = Array.from({ length: count }, (_, index) => placeOf(index));
   return new Roster({ endpoints, discover, random: FIRST });
 }
 
@@ -23,7 +28,7 @@ describe('the roster', () => {
   });
 
   it('starts anywhere: many clerks do not all begin at the same member', () => {
-    const endpoints = [0, 1, 2].map((index) => ({ host: `m${index}`, port: 1 }));
+    const endpoints = [0, 1, 2].map(placeOf);
     const starts = [0, 1, 2].map((number) => {
       const random = { ...FIRST, uint32: () => number };
       return new Roster({ endpoints, discover: true, random }).next(0).text;
@@ -53,12 +58,21 @@ describe('the roster', () => {
   });
 
   it('learns members from hints only if it may, and skips addresses it cannot use', () => {
-    const hint = { memberId: 9n, clientUrls: ['https://x:1', 'nonsense', 'http://new:5'] };
+    const hint = { memberId: 9n, clientUrls: ['ftp://x:1', 'nonsense', 'http://new:5'] };
     expect(rosterOf(1, false).find(hint, 0)).toBeNull();
     const roster = rosterOf(1);
     expect(roster.find(hint, 0)).toMatchObject({ text: 'new:5', configured: false });
     expect(rounds(roster, 2, 0).sort()).toEqual(['m0:1', 'new:5']);
     expect(roster.find({ memberId: 9n, clientUrls: [] }, 0)).toBeNull();
+  });
+
+  it('does not follow a hint out of TLS', () => {
+    const endpoints = [{ host: 'm0', port: 1, tls: true }];
+    const roster = new Roster({ endpoints, discover: true, random: FIRST });
+    const hint = { memberId: 9n, clientUrls: ['http://new:5'] };
+    expect(roster.find(hint, 0)).toBeNull();
+    const secure = { memberId: 9n, clientUrls: ['http://new:5', 'https://new:5'] };
+    expect(roster.find(secure, 0)).toMatchObject({ text: 'https://new:5' });
   });
 
   it('forgets learnt members rather than growing without bound, never configured ones', () => {

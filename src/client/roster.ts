@@ -23,6 +23,8 @@ export interface Place {
 export class Roster {
   readonly #places = new Map<string, Place>();
   readonly #discover: boolean;
+  /** The application wants TLS: no hint leads away from it. */
+  readonly #tlsOnly: boolean;
   #uses = 0;
 
   /** `discover`: may go to members outside `endpoints` that a hint names. */
@@ -33,6 +35,7 @@ export class Roster {
   }) {
     assert(options.endpoints.length > 0, 'a roster needs an endpoint');
     this.#discover = options.discover;
+    this.#tlsOnly = options.endpoints.every(({ tls }) => tls);
     // A random start spreads many clerks over the members; the leader's hint brings them together.
     const start = options.random.uint32() % options.endpoints.length;
     const rotated = [...options.endpoints.slice(start), ...options.endpoints.slice(0, start)];
@@ -57,7 +60,7 @@ export class Roster {
     if (!this.#discover) return null;
     for (const url of hint.clientUrls) {
       const endpoint = tryParseEndpoint(url);
-      if (endpoint === null) continue;
+      if (endpoint === null || (this.#tlsOnly && !endpoint.tls)) continue;
       const place = this.#places.get(endpointText(endpoint)) ?? this.#add(endpoint, false);
       if (this.#healthy(place, nowMs)) return place;
     }

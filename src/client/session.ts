@@ -316,7 +316,10 @@ export class ClientSession implements Source {
       if (answer.code === 'BAD_PEER') live.unreadableSeq = slot.seq;
       return this.#answeredForGood(live, slot, answer);
     }
+    // A member that is full refuses at its door: that says nothing about an earlier attempt.
+    const mayHaveRun = answer.code === 'NO_SPACE' && slot.doubt;
     window.takeBack(slot, outcome === 'unknown');
+    if (mayHaveRun) return 'later';
     if (retry !== 'never') return retry;
     // A refusal for good may have used up the seq or not: a skip makes sure that it has.
     const { item } = slot;

@@ -3,67 +3,30 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Log, silentLog } from '../io/index.ts';
 import { concatBytes, hex, Prng } from '../lib/index.ts';
+import { type ErrorName, PREFACE } from './http2/protocol.ts';
 import { createGrpcServer, type GrpcMethod, type GrpcServer } from './index.ts';
 import { TestClient } from './testing/client.ts';
+import {
+  errorAt,
+  frame,
+  framesIn,
+  GREETING,
+  headerBlock,
+  message,
+  request,
+} from './testing/frames.ts';
 
 /*
  * Clients that are no clients, on bare sockets. After each of them the server must still serve.
- *
- *   frame := length:u24 type:u8 flags:u8 stream:u32 payload     (RFC 9113, section 4.1)
+ * What exactly each of them gets is proved without sockets: http2/rules.test.ts, limits.test.ts.
  */
 
-const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
-const DATA = 0;
-const HEADERS = 1;
-const RST_STREAM = 3;
-const SETTINGS = 4;
-const PING = 6;
-const GOAWAY = 7;
-const WINDOW_UPDATE = 8;
-const CONTINUATION = 9;
 const END_STREAM = 1;
 const END_HEADERS = 4;
-const FRAME_SIZE_ERROR = 6;
-const ENHANCE_YOUR_CALM = 11;
-
-function frame(
-  type: number,
-  flags: number,
-  stream: number,
-  payload: Uint8Array = Buffer.alloc(0),
-): Buffer {
-  const head = Buffer.alloc(9);
-  head.writeUIntBE(payload.length, 0, 3);
-  head[3] = type;
-  head[4] = flags;
-  head.writeUInt32BE(stream, 5);
-  return Buffer.concat([head, payload]);
-}
-
-/** A header block of literals without indexing (RFC 7541, section 6.2.2). */
-function headerBlock(headers: Readonly<Record<string, string>>): Buffer {
-  const parts: Buffer[] = [];
-  for (const pair of Object.entries(headers)) {
-    parts.push(Buffer.from([0]));
-    for (const text of pair) parts.push(Buffer.from([text.length]), Buffer.from(text, 'latin1'));
-  }
-  return Buffer.concat(parts);
-}
-
-function request(path: string): Buffer {
-  return headerBlock({
-    ':method': 'POST',
-    ':scheme': 'http',
-    ':path': path,
-    ':authority': 'x',
-    'content-type': 'application/grpc',
-  });
-}
 
 const REQUEST = request('/t/Echo');
 const OPEN = request('/t/Open');
-const GREETING = Buffer.concat([PREFACE, frame(SETTINGS, 0, 0)]);
-const MESSAGE = Buffer.from([0, 0, 0, 0, 1, 7]);
+const MESSAGE = message(Buffer.of(7));
 
 let grpc: GrpcServer;
 let port = 0;
@@ -128,16 +91,10 @@ async function exchange(bytes: Uint8Array): Promise<Buffer> {
   return Buffer.concat(received);
 }
 
-/** Types of the frames in `bytes`, and the error code of a GOAWAY. */
-function frames(bytes: Buffer): { types: number[]; goaway: number | null } {
-  const types: number[] = [];
-  let goaway: number | null = null;
-  for (let at = 0; at + 9 <= bytes.length; at += 9 + bytes.readUIntBE(at, 3)) {
-    const type = bytes[at + 3] ?? -1;
-    types.push(type);
-    if (type === GOAWAY) goaway = bytes.readUInt32BE(at + 13);
-  }
-  return { types, goaway };
+/** The error code of the GOAWAY in `bytes`; null: there is none. */
+function goaway(bytes: Uint8Array): ErrorName | number | null {
+  const last = framesIn(bytes).findLast(({ type }) => type === 'GOAWAY');
+  return last === undefined ? null : errorAt(last.payload, 4);
 }
 
 async function expectAlive(origin: string): Promise<void> {
@@ -157,14 +114,14 @@ describe('a hostile client', () => {
   });
 
   test('that announces a huge frame is told so and cut off, also within a call', async () => {
-    const huge = frame(DATA, 0, 1);
+    const huge = frame('DATA', 0, 1);
     huge.writeUIntBE(0xffffff, 0, 3);
     for (const before of [
       GREETING,
-      Buffer.concat([GREETING, frame(HEADERS, END_HEADERS, 1, OPEN)]),
+      Buffer.concat([GREETING, frame('HEADERS', END_HEADERS, 1, OPEN)]),
     ]) {
-      const answer = frames(await exchange(Buffer.concat([before, huge])));
-      expect(answer.goaway).toBe(FRAME_SIZE_ERROR);
+      const answer = await exchange(Buffer.concat([before, huge]));
+      expect(goaway(answer)).toBe('FRAME_SIZE_ERROR');
     }
     await expectAlive('after a huge frame');
   });
@@ -172,8 +129,8 @@ describe('a hostile client', () => {
   test('that leaves in the middle of anything leaves nothing behind', async () => {
     const call = Buffer.concat([
       GREETING,
-      frame(HEADERS, END_HEADERS, 1, REQUEST),
-      frame(DATA, END_STREAM, 1, MESSAGE),
+      frame('HEADERS', END_HEADERS, 1, REQUEST),
+      frame('DATA', END_STREAM, 1, MESSAGE),
     ]);
     for (let length = 0; length < call.length; length += 3) {
       const socket = await dial();
@@ -187,7 +144,7 @@ describe('a hostile client', () => {
   test('that resets the socket in the middle of calls leaves nothing behind', async () => {
     for (let i = 0; i < 20; i++) {
       const socket = await dial();
-      socket.write(Buffer.concat([GREETING, frame(HEADERS, END_HEADERS, 1, REQUEST)]));
+      socket.write(Buffer.concat([GREETING, frame('HEADERS', END_HEADERS, 1, REQUEST)]));
       socket.resetAndDestroy();
       await once(socket, 'close');
     }
@@ -195,17 +152,17 @@ describe('a hostile client', () => {
   });
 
   test('that floods with pings is told to calm down', async () => {
-    const ping = frame(PING, 0, 0, Buffer.alloc(8));
+    const ping = frame('PING', 0, 0, Buffer.alloc(8));
     const flood = Buffer.concat([GREETING, ...Array.from({ length: 200 }, () => ping)]);
-    expect(frames(await exchange(flood)).goaway).toBe(ENHANCE_YOUR_CALM);
+    expect(goaway(await exchange(flood))).toBe('ENHANCE_YOUR_CALM');
     expect(warnings).toEqual(['connection cut off: flood of pings']);
     await expectAlive('after pings');
   });
 
   test('that floods with settings is told to calm down', async () => {
-    const settings = frame(SETTINGS, 0, 0);
+    const settings = frame('SETTINGS', 0, 0);
     const flood = Buffer.concat([GREETING, ...Array.from({ length: 200 }, () => settings)]);
-    expect(frames(await exchange(flood)).goaway).toBe(ENHANCE_YOUR_CALM);
+    expect(goaway(await exchange(flood))).toBe('ENHANCE_YOUR_CALM');
     expect(warnings).toEqual(['connection cut off: flood of settings']);
     await expectAlive('after settings');
   });
@@ -213,37 +170,37 @@ describe('a hostile client', () => {
   /** Calls that are reset as soon as they are made. */
   function rapidResets(count: number): Buffer {
     const frames = Array.from({ length: count }, (_, i) => [
-      frame(HEADERS, END_HEADERS, 2 * i + 1, OPEN),
-      frame(RST_STREAM, 0, 2 * i + 1, Buffer.from([0, 0, 0, 8])),
+      frame('HEADERS', END_HEADERS, 2 * i + 1, OPEN),
+      frame('RST_STREAM', 0, 2 * i + 1, Buffer.from([0, 0, 0, 8])),
     ]);
     return Buffer.concat([GREETING, ...frames.flat()]);
   }
 
   test('that resets more calls than it may is told to calm down', async () => {
-    expect(frames(await exchange(rapidResets(80))).goaway).toBe(ENHANCE_YOUR_CALM);
+    expect(goaway(await exchange(rapidResets(80)))).toBe('ENHANCE_YOUR_CALM');
     expect(warnings).toEqual(['connection cut off: flood of resets']);
     await expectAlive('after resets');
   });
 
   test('that opens and resets streams without end is cut off', async () => {
-    expect(frames(await exchange(rapidResets(5000))).goaway).not.toBeNull();
+    expect(goaway(await exchange(rapidResets(5000)))).not.toBeNull();
     await expectAlive('after rapid resets');
   });
 
   test('that sends endless CONTINUATION is cut off', async () => {
-    const block = headerBlock({ 'x-more': 'y'.repeat(100) });
-    const more = Array.from({ length: 2000 }, () => frame(CONTINUATION, 0, 1, block));
+    const block = headerBlock([['x-more', 'y'.repeat(100)]]);
+    const more = Array.from({ length: 2000 }, () => frame('CONTINUATION', 0, 1, block));
     const answer = await exchange(
-      Buffer.concat([GREETING, frame(HEADERS, 0, 1, REQUEST), ...more]),
+      Buffer.concat([GREETING, frame('HEADERS', 0, 1, REQUEST), ...more]),
     );
-    expect(frames(answer).goaway).not.toBeNull();
+    expect(goaway(answer)).not.toBeNull();
     await expectAlive('after continuations');
   });
 
   test('that overflows a window is cut off or reset', async () => {
     const increment = Buffer.from([0x7f, 0xff, 0xff, 0xff]);
-    const overflow = Buffer.concat([GREETING, frame(WINDOW_UPDATE, 0, 0, increment)]);
-    expect(frames(await exchange(overflow)).goaway).not.toBeNull();
+    const overflow = Buffer.concat([GREETING, frame('WINDOW_UPDATE', 0, 0, increment)]);
+    expect(goaway(await exchange(overflow))).not.toBeNull();
     await expectAlive('after a window overflow');
   });
 
@@ -271,7 +228,7 @@ describe('a hostile client', () => {
       const socket = await dial();
       socket.resume();
       socket.write(bytes);
-      await new Promise((resolve) => socket.write(frame(PING, 0, 0, Buffer.alloc(8)), resolve));
+      await new Promise((resolve) => socket.write(frame('PING', 0, 0, Buffer.alloc(8)), resolve));
       socket.destroySoon();
       await once(socket, 'close');
       if (round % 10 === 9) await expectAlive(`seed ${seed}, round ${round}: ${hex(bytes)}`);

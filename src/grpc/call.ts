@@ -1,15 +1,19 @@
-import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import type { Clock, Log, Timer } from '../io/index.ts';
-import { isGrpcContentType, parseTimeoutMs, statusTrailers } from './headers.ts';
+import {
+  isGrpcContentType,
+  metadataBytes,
+  parseTimeoutMs,
+  REFUSALS,
+  RESPONSE_HEADERS,
+  trailers,
+  trailersOnly,
+} from './headers.ts';
+import type { Http2Stream, StreamHandlers } from './http2/index.ts';
+import type { Inflater } from './inflater.ts';
 import type { GrpcLimits } from './limits.ts';
-import { MessageReader, messagePrefix } from './message-reader.ts';
-import type {
-  GrpcCall,
-  GrpcMethod,
-  GrpcStream,
-  GrpcStreamHandlers,
-  GrpcUnaryMethod,
-} from './method.ts';
+import { MessageReader, writePrefix } from './message-reader.ts';
+import type { GrpcCall, GrpcMethod, GrpcStream, GrpcStreamHandlers } from './method.ts';
+import { clientStreamHandlers, serverStreamHandlers, unaryHandlers } from './method-adapters.ts';
 import { GrpcError } from './status.ts';
 
 /** What all calls of a server share. */
@@ -18,15 +22,10 @@ export interface CallContext {
   readonly limits: GrpcLimits;
   readonly clock: Clock;
   readonly log: Log;
+  readonly inflater: Inflater;
   /** A method failed with something else than a GrpcError: a bug of ours. */
   readonly onDefect: (error: Error) => void;
 }
-
-const RESPONSE_HEADERS = {
-  ':status': 200,
-  'content-type': 'application/grpc',
-  'grpc-accept-encoding': 'identity',
-} as const;
 
 const NO_HANDLERS: GrpcStreamHandlers = {
   onMessage() {},
@@ -34,6 +33,9 @@ const NO_HANDLERS: GrpcStreamHandlers = {
   onClosed() {},
   onStopping() {},
 };
+
+/** Filled for each message and copied at once. */
+const PREFIX = new Uint8Array(5);
 
 /**
  * One call on one HTTP/2 stream. Its response goes through
@@ -43,113 +45,148 @@ const NO_HANDLERS: GrpcStreamHandlers = {
  *
  * and whatever the client does (reset, garbage, silence) leads to `onClosed`, once.
  */
-export class ServerCall implements GrpcCall, GrpcStream {
-  readonly path: string;
-  readonly remote: string;
+export class ServerCall implements GrpcCall, GrpcStream, StreamHandlers {
   timeoutMs: number | null = null;
-  readonly #stream: ServerHttp2Stream;
-  readonly #headers: IncomingHttpHeaders;
+  readonly #stream: Http2Stream;
   readonly #context: CallContext;
+  readonly #reader: MessageReader;
   #response: 'silent' | 'responding' | 'ended' = 'silent';
-  #corked = false;
   #handlers: GrpcStreamHandlers = NO_HANDLERS;
+  /** The application wants no messages now. */
+  #isPaused = false;
+  /** A compressed message is being inflated: those behind it wait. */
+  #isInflating = false;
+  #isClosed = false;
   /** Made when somebody asks for the signal. */
   #controller: AbortController | null = null;
   #deadline: Timer | null = null;
-  #linger: Timer | null = null;
 
-  constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, context: CallContext) {
-    this.path = headers[':path'] ?? '';
-    this.remote = `${stream.session?.socket?.remoteAddress ?? 'unknown'}`;
+  constructor(stream: Http2Stream, context: CallContext) {
     this.#stream = stream;
-    this.#headers = headers;
     this.#context = context;
-    // Resets and protocol errors arrive here and are followed by 'close', where they are handled.
-    stream.on('error', (error) => context.log.debug(`grpc stream: ${error.message}`));
-    stream.on('close', () => this.#closed());
+    this.#reader = new MessageReader(context.limits.messageBytesMax, stream);
+  }
+
+  get path(): string {
+    return this.#stream.head.path;
+  }
+
+  get remote(): string {
+    return this.#stream.remote;
   }
 
   /** Checks the request's headers and lets the method begin. */
   start(): void {
-    const httpStatus = this.#refusedHttpStatus();
-    if (httpStatus !== null) {
-      this.#stream.respond({ ':status': httpStatus }, { endStream: true });
-      this.#response = 'ended';
-      this.#leave();
-      return;
+    const { head } = this.#stream;
+    if (head.method !== 'POST') return this.#refuse(REFUSALS.methodNotAllowed);
+    if (!isGrpcContentType(this.metadata('content-type'))) {
+      return this.#refuse(REFUSALS.unsupportedMediaType);
     }
     this.#guard(() => {
-      const method = this.#context.methods.get(this.path);
+      const method = this.#context.methods.get(head.path);
       if (method === undefined) throw new GrpcError('UNIMPLEMENTED', 'unknown method');
       this.timeoutMs = parseTimeoutMs(this.metadata('grpc-timeout'));
       this.#startDeadline();
-      this.#handlers = method.type === 'unary' ? this.#unary(method) : method.open(this, this);
+      this.#handlers = this.#open(method);
     });
-    this.#read();
   }
 
   metadata(name: string): string | null {
-    const value = this.#headers[name];
-    return typeof value === 'string' ? value : (value?.[0] ?? null);
+    for (const field of this.#stream.head.fields) if (field.name === name) return field.value;
+    return null;
+  }
+
+  metadataAll(name: string): readonly string[] {
+    const { fields } = this.#stream.head;
+    return fields.filter((field) => field.name === name).map((field) => field.value);
+  }
+
+  metadataBytes(name: string): readonly Uint8Array[] {
+    return this.metadataAll(name).flatMap(metadataBytes);
   }
 
   get signal(): AbortSignal {
     this.#controller ??= new AbortController();
-    if (this.#stream.destroyed) this.#controller.abort();
+    if (this.#isClosed) this.#controller.abort();
     return this.#controller.signal;
   }
 
   get bufferedBytes(): number {
-    return this.#stream.writableLength;
+    return this.#stream.bufferedBytes;
   }
 
   send(message: Uint8Array): void {
-    const stream = this.#stream;
-    if (this.#response === 'ended' || stream.destroyed) return;
-    if (stream.writableLength + message.length > this.#context.limits.streamBufferedBytesMax) {
-      // The status would queue up behind what is not being read; a reset does not.
-      // gRPC reads this HTTP/2 code as RESOURCE_EXHAUSTED.
-      this.#response = 'ended';
-      this.#context.log.warn('slow reader cut off', { remote: this.remote, path: this.path });
-      stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
-      return;
-    }
+    if (this.#response === 'ended' || this.#isClosed) return;
     if (this.#response === 'silent') {
       this.#response = 'responding';
-      stream.respond(RESPONSE_HEADERS, { waitForTrailers: true });
+      this.#stream.respond(RESPONSE_HEADERS);
     }
-    this.#cork();
-    stream.write(messagePrefix(message.length));
-    stream.write(message);
+    writePrefix(PREFIX, message.length);
+    if (this.#stream.write(PREFIX, message)) return;
+    // The status would queue up behind what is not being read; a reset does not.
+    // gRPC reads this HTTP/2 code as RESOURCE_EXHAUSTED.
+    this.#response = 'ended';
+    this.#context.log.warn('slow reader cut off', { remote: this.remote, path: this.path });
+    this.#stream.reset('ENHANCE_YOUR_CALM');
   }
 
   end(error: GrpcError | null): void {
-    const stream = this.#stream;
     if (this.#response === 'ended') return;
-    const trailers = statusTrailers(error);
-    const silent = this.#response === 'silent';
+    const isSilent = this.#response === 'silent';
     this.#response = 'ended';
-    if (stream.destroyed) return;
-    if (silent) {
-      stream.respond({ ...RESPONSE_HEADERS, ...trailers }, { endStream: true });
-    } else {
-      stream.once('wantTrailers', () => {
-        if (!stream.destroyed) stream.sendTrailers(trailers);
-      });
-      stream.end();
-    }
-    this.#leave();
+    this.#deadline?.cancel();
+    this.#stream.end(isSilent ? trailersOnly(error) : trailers(error));
   }
 
-  /** The server is being closed. */
-  stop(): void {
+  pause(): void {
+    this.#isPaused = true;
+    this.#stream.pause();
+  }
+
+  resume(): void {
+    this.#isPaused = false;
+    this.#continue();
+  }
+
+  onData(bytes: Uint8Array): void {
+    if (this.#response === 'ended') return;
+    this.#reader.push(bytes);
+    this.#guard(() => this.#readMessages());
+  }
+
+  onEnd(): void {
+    if (this.#response === 'ended') return;
+    this.#guard(() => {
+      this.#reader.end();
+      this.#handlers.onEnd();
+    });
+  }
+
+  onDrain(): void {
+    this.#guard(() => this.#handlers.onDrain?.());
+  }
+
+  onStopping(): void {
     this.#guard(() => this.#handlers.onStopping());
   }
 
-  #refusedHttpStatus(): number | null {
-    if (this.#headers[':method'] !== 'POST') return constants.HTTP_STATUS_METHOD_NOT_ALLOWED;
-    if (isGrpcContentType(this.metadata('content-type'))) return null;
-    return constants.HTTP_STATUS_UNSUPPORTED_MEDIA_TYPE;
+  onClosed(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#response = 'ended';
+    this.#deadline?.cancel();
+    this.#controller?.abort();
+    // Not from within a call of the method's own, such as `end`.
+    process.nextTick(() => {
+      const handlers = this.#handlers;
+      this.#handlers = NO_HANDLERS;
+      this.#guard(() => handlers.onClosed());
+    });
+  }
+
+  #refuse(list: (typeof REFUSALS)[keyof typeof REFUSALS]): void {
+    this.#response = 'ended';
+    this.#stream.end(list);
   }
 
   #startDeadline(): void {
@@ -160,46 +197,54 @@ export class ServerCall implements GrpcCall, GrpcStream {
     });
   }
 
-  #read(): void {
-    const reader = new MessageReader(this.#context.limits.messageBytesMax);
-    const onMessage = (message: Uint8Array): void => {
-      if (this.#response !== 'ended') this.#handlers.onMessage(message);
-    };
-    this.#stream.on('data', (chunk: Uint8Array) => {
-      if (this.#response !== 'ended') this.#guard(() => reader.push(chunk, onMessage));
-    });
-    this.#stream.on('end', () => {
-      // Node says 'end' of a stream that was reset, too; that is no request to be served.
-      const { aborted, closed, destroyed } = this.#stream;
-      if (this.#response === 'ended' || aborted || closed || destroyed) return;
-      this.#guard(() => {
-        reader.end();
-        this.#handlers.onEnd();
-      });
+  #open(method: GrpcMethod): GrpcStreamHandlers {
+    const parts = { call: this, stream: this, fail: (error: unknown) => this.#fail(error) };
+    switch (method.type) {
+      case 'unary':
+        return unaryHandlers(method, parts);
+      case 'clientStream':
+        return clientStreamHandlers(method, parts);
+      case 'serverStream':
+        return serverStreamHandlers(method, parts);
+      case 'bidi':
+        return method.open(this, this);
+    }
+  }
+
+  #readMessages(): void {
+    while (!this.#isPaused && !this.#isInflating && this.#response !== 'ended') {
+      const message = this.#reader.next();
+      if (message === null) return;
+      if (this.#reader.isCompressed) this.#inflate(message);
+      else this.#handlers.onMessage(message);
+    }
+  }
+
+  #inflate(message: Uint8Array): void {
+    if (this.metadata('grpc-encoding') !== 'gzip') {
+      const isNamed = !['identity', null].includes(this.metadata('grpc-encoding'));
+      if (isNamed) throw new GrpcError('UNIMPLEMENTED', 'messages may be compressed by gzip only');
+      throw new GrpcError('INTERNAL', 'compressed message without grpc-encoding');
+    }
+    if (!this.#stream.hold(message.length)) {
+      throw new GrpcError('RESOURCE_EXHAUSTED', 'too many unfinished messages on this connection');
+    }
+    this.#isInflating = true;
+    this.#stream.pause();
+    this.#context.inflater.inflate(message, (result) => {
+      this.#stream.release(message.length);
+      this.#isInflating = false;
+      if (this.#response === 'ended') return;
+      if (result instanceof GrpcError) this.end(result);
+      else this.#guard(() => this.#handlers.onMessage(result));
+      this.#continue();
     });
   }
 
-  #unary(method: GrpcUnaryMethod): GrpcStreamHandlers {
-    let request: Uint8Array | null = null;
-    const run = async (only: Uint8Array): Promise<void> => {
-      try {
-        this.send(await method.handle(only, this));
-        this.end(null);
-      } catch (error) {
-        this.#fail(error);
-      }
-    };
-    return {
-      ...NO_HANDLERS,
-      onMessage(message) {
-        if (request !== null) throw new GrpcError('UNIMPLEMENTED', 'more than one request');
-        request = message;
-      },
-      onEnd() {
-        if (request === null) throw new GrpcError('UNIMPLEMENTED', 'no request');
-        void run(request);
-      },
-    };
+  /** Goes on with what has waited: first messages that are here, then what the stream holds. */
+  #continue(): void {
+    this.#guard(() => this.#readMessages());
+    if (!this.#isPaused && !this.#isInflating) this.#stream.resume();
   }
 
   /** Runs code of the method: no exception gets further than here. */
@@ -219,34 +264,5 @@ export class ServerCall implements GrpcCall, GrpcStream {
     // What went wrong inside is for our log, not for the client.
     this.end(new GrpcError('INTERNAL', 'internal error'));
     this.#context.onDefect(error instanceof Error ? error : new Error(String(error)));
-  }
-
-  /** Holds back writes until the end of this turn's callbacks: one write of all of them. */
-  #cork(): void {
-    if (this.#corked) return;
-    this.#corked = true;
-    this.#stream.cork();
-    process.nextTick(() => {
-      this.#corked = false;
-      this.#stream.uncork();
-    });
-  }
-
-  /** After the response: what the client still sends is thrown away, for a while. */
-  #leave(): void {
-    this.#stream.resume();
-    this.#linger = this.#context.clock.setTimer(this.#context.limits.lingerMs, () => {
-      if (this.#stream.writableLength === 0) this.#stream.close(constants.NGHTTP2_NO_ERROR);
-    });
-  }
-
-  #closed(): void {
-    this.#response = 'ended';
-    this.#deadline?.cancel();
-    this.#linger?.cancel();
-    this.#controller?.abort();
-    const handlers = this.#handlers;
-    this.#handlers = NO_HANDLERS;
-    this.#guard(() => handlers.onClosed());
   }
 }

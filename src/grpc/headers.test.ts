@@ -1,5 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import { isGrpcContentType, parseTimeoutMs, percentEncoded, statusTrailers } from './headers.ts';
+import {
+  isGrpcContentType,
+  metadataBytes,
+  parseTimeoutMs,
+  percentEncoded,
+  statusFields,
+} from './headers.ts';
 import { GrpcError } from './index.ts';
 
 describe('grpc-timeout', () => {
@@ -50,12 +56,35 @@ describe('trailers', () => {
     const error = new GrpcError('UNAVAILABLE', 'no', {
       trailers: { a: 'x y', b: 'ä', c: 'x\r\ny' },
     });
-    expect(statusTrailers(error)).toEqual({ 'grpc-status': '14', 'grpc-message': 'no', a: 'x y' });
-    expect(statusTrailers(null)).toEqual({ 'grpc-status': '0' });
+    expect(statusFields(error)).toEqual({ 'grpc-status': '14', 'grpc-message': 'no', a: 'x y' });
   });
 
   test('a long message is cut', () => {
-    const trailers = statusTrailers(new GrpcError(2, 'x'.repeat(5000)));
+    const trailers = statusFields(new GrpcError(2, 'x'.repeat(5000)));
     expect(trailers['grpc-message']).toHaveLength(1024);
+  });
+
+  test('carry bytes as base64 without padding', () => {
+    const details = Uint8Array.of(8, 5, 18, 250);
+    const error = new GrpcError(5, '', { trailers: { 'grpc-status-details-bin': details } });
+    expect(statusFields(error)).toEqual({
+      'grpc-status': '5',
+      'grpc-status-details-bin': 'CAUS+g',
+    });
+  });
+});
+
+describe('binary metadata', () => {
+  test('is read with and without padding, and several values joined by commas', () => {
+    const bytes = Uint8Array.of(8, 5, 18, 250);
+    for (const text of ['CAUS+g', 'CAUS+g==']) expect(metadataBytes(text)).toEqual([bytes]);
+    expect(metadataBytes('AQ==, AgM')).toEqual([Uint8Array.of(1), Uint8Array.of(2, 3)]);
+    expect(metadataBytes('')).toEqual([new Uint8Array(0)]);
+  });
+
+  test('that is not base64 is INVALID_ARGUMENT', () => {
+    for (const text of ['?', 'AQ=A', 'A', 'A Q', 'AB']) {
+      expect(() => metadataBytes(text), text).toThrow('malformed binary metadata');
+    }
   });
 });

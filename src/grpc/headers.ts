@@ -1,4 +1,5 @@
 import { utf8Bytes } from '../lib/index.ts';
+import { type HeaderList, headerList, reusedHeaderList } from './hpack/index.ts';
 import { GrpcError } from './status.ts';
 
 /* What stands in gRPC's headers and trailers (gRPC over HTTP/2, PROTOCOL-HTTP2.md). */
@@ -53,16 +54,63 @@ export function percentEncoded(text: string): string {
 /** Longest grpc-message we send, characters before encoding: all trailers must fit 8 KiB. */
 const MESSAGE_CHARACTERS_MAX = 1024;
 
-/** The trailers that end a call; null: with OK. Values that no header can hold are left out. */
-export function statusTrailers(error: GrpcError | null): Record<string, string> {
-  if (error === null) return { 'grpc-status': '0' };
-  const trailers: Record<string, string> = { 'grpc-status': String(error.code) };
+/** The fields that end a call with an error. Values that no header can hold are left out. */
+export function statusFields(error: GrpcError): Record<string, string> {
+  const fields: Record<string, string> = { 'grpc-status': String(error.code) };
   const message = error.message.slice(0, MESSAGE_CHARACTERS_MAX);
-  if (message !== '') trailers['grpc-message'] = percentEncoded(message);
+  if (message !== '') fields['grpc-message'] = percentEncoded(message);
   for (const [name, value] of Object.entries(error.trailers)) {
-    if (isPrintable(value)) trailers[name] = value;
+    if (typeof value !== 'string') fields[name] = base64(value);
+    else if (isPrintable(value)) fields[name] = value;
   }
-  return trailers;
+  return fields;
+}
+
+const RESPONSE_FIELDS = {
+  ':status': '200',
+  'content-type': 'application/grpc',
+  'grpc-accept-encoding': 'identity,gzip',
+} as const;
+
+/** What an answer with messages begins with. */
+export const RESPONSE_HEADERS: HeaderList = reusedHeaderList(RESPONSE_FIELDS);
+const OK_TRAILERS = reusedHeaderList({ 'grpc-status': '0' });
+const OK_ONLY = reusedHeaderList({ ...RESPONSE_FIELDS, 'grpc-status': '0' });
+
+/** The answers to requests that are no gRPC. */
+export const REFUSALS = {
+  methodNotAllowed: reusedHeaderList({ ':status': '405', allow: 'POST' }),
+  unsupportedMediaType: reusedHeaderList({ ':status': '415' }),
+} as const;
+
+/** What an answer with messages ends with; null: OK. */
+export function trailers(error: GrpcError | null): HeaderList {
+  return error === null ? OK_TRAILERS : headerList(statusFields(error));
+}
+
+/** An answer without messages: headers and trailers in one. */
+export function trailersOnly(error: GrpcError | null): HeaderList {
+  return error === null ? OK_ONLY : headerList({ ...RESPONSE_FIELDS, ...statusFields(error) });
+}
+
+/**
+ * The values in a binary header: base64 with or without padding, several joined by commas.
+ * @throws GrpcError INVALID_ARGUMENT on anything else.
+ */
+export function metadataBytes(header: string): Uint8Array[] {
+  return header.split(',').map((part) => {
+    const text = part.trim();
+    const bytes = Buffer.from(text, 'base64');
+    if (base64(bytes) !== text.replaceAll('=', '')) {
+      throw new GrpcError('INVALID_ARGUMENT', 'malformed binary metadata');
+    }
+    return new Uint8Array(bytes);
+  });
+}
+
+/** Without padding, as gRPC sends it. */
+function base64(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('base64').replaceAll('=', '');
 }
 
 function isDecimal(text: string): boolean {

@@ -1,17 +1,27 @@
 /**
  * A lean gRPC server that knows no service: methods go in as functions on bytes, sockets go in
- * after somebody has accepted them. A call is checked (headers, length, limits), cut into messages
- * and ended with a status; a malformed or hostile client costs its own connection and nothing
- * else. Today it stands on node:http2; only server.ts, connection.ts and call.ts know.
+ * after somebody has accepted them. It stands on HTTP/2 of its own, because answering a call costs
+ * node:http2 fifty microseconds and this one or two:
+ *
+ *   call.ts      one call: headers, deadline, messages, compression, status
+ *   http2/       frames, streams, flow control, GOAWAY (RFC 9113), and every bound on a client
+ *   hpack/       header compression (RFC 7541)
+ *
+ * A malformed or hostile client costs its own connection and nothing else; docs/HTTP2.md says how.
  */
+export type { Wire } from './http2/index.ts';
 export { GRPC_LIMITS, type GrpcLimits } from './limits.ts';
 export type {
   GrpcBidiMethod,
   GrpcCall,
+  GrpcClientStreamHandlers,
+  GrpcClientStreamMethod,
   GrpcMethod,
+  GrpcServerStreamHandlers,
+  GrpcServerStreamMethod,
   GrpcStream,
   GrpcStreamHandlers,
   GrpcUnaryMethod,
 } from './method.ts';
 export { createGrpcServer, type GrpcServer, type GrpcServerOptions } from './server.ts';
-export { GRPC_STATUS, GrpcError, type GrpcStatus } from './status.ts';
+export { GRPC_STATUS, GrpcError, type GrpcStatus, type GrpcTrailers } from './status.ts';

@@ -21,17 +21,22 @@ export const GRPC_STATUS = {
 
 export type GrpcStatus = keyof typeof GRPC_STATUS;
 
+export type GrpcTrailers = Readonly<Record<string, string | Uint8Array>>;
+
 /** A call that ends with a status other than OK. The message is shown to the client. */
 export class GrpcError extends Error {
   /** Code number: a key of GRPC_STATUS, or one that a newer peer knows. */
   readonly code: number;
-  /** Sent as trailers beside the status: names in lower case, values in printable ASCII. */
-  readonly trailers: Readonly<Record<string, string>>;
+  /**
+   * Sent as trailers beside the status: names in lower case, values in printable ASCII; bytes under
+   * names that end in `-bin` (grpc-status-details-bin: a google.rpc.Status).
+   */
+  readonly trailers: GrpcTrailers;
 
   constructor(
     status: GrpcStatus | number,
     message: string,
-    options: { trailers?: Readonly<Record<string, string>>; cause?: unknown } = {},
+    options: { trailers?: GrpcTrailers; cause?: unknown } = {},
   ) {
     super(message, { cause: options.cause });
     this.name = 'GrpcError';

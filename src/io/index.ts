@@ -15,8 +15,17 @@ export { type Log, type LogFields, silentLog } from './log.ts';
 export { memoryDisk } from './memory-disk.ts';
 export type { Address, Connection, ConnectionHandlers, Listener, Network } from './network.ts';
 export { type Random, systemRandom } from './random.ts';
+export { RepeatGate } from './repeat-gate.ts';
 export { systemDisk } from './system-disk.ts';
 export { systemNetwork } from './system-network.ts';
+export { type TlsCredentials, TlsError, type TlsFiles } from './tls-credentials.ts';
+export { TLS_LIMITS } from './tls-limits.ts';
+export { openTlsMaterial, type TlsMaterial, type TlsMaterialOptions } from './tls-material.ts';
+export { type TlsNetworkOptions, tlsNetwork } from './tls-network.ts';
+export { TLS_PROTOCOL, type TlsProtocol, tlsProtocol } from './tls-protocol.ts';
+export { ALL_NAMES, type AllowedNames, type ShownCertificate } from './tls-rules.ts';
+export { keepSelfSigned, type SelfSignedOptions } from './tls-self-signed.ts';
+export { createTlsServer, type OnCaller, type TlsServerOptions } from './tls-server.ts';
 
 /** The outside world, as one value. */
 export interface Io {

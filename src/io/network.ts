@@ -47,6 +47,11 @@ export interface Connection {
    * afterwards.
    */
   write(bytes: Uint8Array): boolean;
+  /**
+   * The other side has proved to be this host (a name or an IP address), by its certificate. Always
+   * true where the network asks for no proof.
+   */
+  provesHost(host: string): boolean;
   /** Cuts the connection at once; `onClose` follows. */
   destroy(): void;
 }

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type Command, decodeAnswer, encodeCommand } from '../api/index.ts';
+import { type Command, decodeAnswer, encodeCommand, type Operation } from '../api/index.ts';
 import { hex, Prng } from '../lib/index.ts';
 import { memoryStore } from '../store/index.ts';
 import { type CommandBatch, KvStateMachine } from './index.ts';
@@ -43,11 +43,14 @@ function someBatches(seed: number, batches: number): CommandBatch[] {
           seq,
         ),
         { type: 'operation', session: null, operation: append(key, 'w') },
+        inSession({ type: 'leaseGrant', lease: BigInt(id), ttlMs: 3_000 }, id, seq),
+        { type: 'operation', session: null, operation: { ...put(key, 'l'), lease: BigInt(id) } },
+        inSession({ type: 'leaseKeepAlive', lease: BigInt(id) }, id, seq),
         closeSession(id),
       ];
       return encodeCommand(kinds[Math.min(prng.below(20), kinds.length - 1)] as Command);
     });
-    return { index: i + 1, term: 1, timeMs, commands };
+    return { index: i + 1, term: 1, timeMs, commands, conf: null };
   });
 }
 
@@ -63,7 +66,7 @@ describe('determinism', () => {
       expect(one.stateHash()).toBe(other.stateHash());
     }
     expect(one.stateHash()).toBe(one.recomputeStateHash());
-    expect(one.applied).toEqual({ index: 400, term: 1 });
+    expect(one.position).toMatchObject({ index: 400, term: 1, conf: null });
   });
 
   test('queries in between change nothing', () => {
@@ -96,7 +99,7 @@ describe('determinism', () => {
     const store = memoryStore();
     for (const batch of someBatches(4, 300)) {
       const restarted = new KvStateMachine({ store });
-      expect(restarted.applied.index).toBe(batch.index - 1);
+      expect(restarted.position.index).toBe(batch.index - 1);
       expect(restarted.stateHash()).toBe(straight.stateHash());
       expect(restarted.apply(batch).map(hex)).toEqual(straight.apply(batch).map(hex));
       expect(restarted.revision).toBe(straight.revision);
@@ -120,7 +123,9 @@ describe('determinism', () => {
   test('a batch is applied once: an index again is an error of the caller', () => {
     const kv = new Harness();
     kv.put('a', '1');
-    expect(() => kv.machine.apply({ index: 1, term: 1, timeMs: 1, commands: [] })).toThrow('again');
+    expect(() =>
+      kv.machine.apply({ index: 1, term: 1, timeMs: 1, commands: [], conf: null }),
+    ).toThrow('again');
   });
 });
 
@@ -151,7 +156,7 @@ describe('garbage', () => {
     fc.assert(
       fc.property(garbage, (commands) => {
         const [one, other] = [newMachine(), newMachine()];
-        const batch = { index: 1, term: 1, timeMs: 5, commands };
+        const batch = { index: 1, term: 1, timeMs: 5, commands, conf: null };
         const answers = one.apply(batch);
         expect(answers.length).toBe(commands.length);
         for (const answer of answers) decodeAnswer(answer);
@@ -171,6 +176,7 @@ describe('garbage', () => {
       term: 1,
       timeMs: 1,
       commands: [field(5, bytes)],
+      conf: null,
     });
     expect(decodeAnswer(answer ?? text(''))).toMatchObject({ code: 'INVALID_ARGUMENT' });
   });
@@ -208,6 +214,32 @@ describe('golden', () => {
     expect(answers).toEqual(GOLDEN_ANSWERS);
     expect(kv.machine.stateHash()).toBe(GOLDEN_HASH);
   });
+
+  test('answers and state hash of a fixed history with leases and compaction', () => {
+    const kv = new Harness({ compactionRowsPerBatch: 1 });
+    const plain = (operation: Operation): Command => {
+      return { type: 'operation', session: null, operation };
+    };
+    const commands = [
+      plain({ type: 'leaseGrant', lease: 5n, ttlMs: 2_000 }),
+      plain({ type: 'leaseGrant', lease: 2n ** 63n, ttlMs: 60_000 }),
+      plain({ ...put('a', '1'), lease: 5n }),
+      plain({ ...put('b', '1'), lease: 2n ** 63n }),
+      plain(put('c', '1')),
+      plain(put('c', '2')),
+      plain(del('c')),
+    ];
+    const answers = kv.applyBytes(...commands.map(encodeCommand)).map(hex);
+    kv.timeMs += 2_000;
+    const later = [
+      plain({ type: 'leaseKeepAlive', lease: 5n }),
+      plain({ type: 'compact', revision: 5 }),
+    ];
+    answers.push(...kv.applyBytes(...later.map(encodeCommand)).map(hex));
+    expect(answers).toEqual(GOLDEN_ANSWERS_OF_LEASES);
+    expect(kv.machine.compacting).toBe(true);
+    expect(kv.machine.stateHash()).toBe(GOLDEN_HASH_OF_LEASES);
+  });
 });
 
 const GOLDEN_ANSWERS = [
@@ -220,4 +252,17 @@ const GOLDEN_ANSWERS = [
   '3200',
   '3a1008011002180120052a02320030e0d403',
 ];
-const GOLDEN_HASH = '59a473c6f2a4d8b48db1d7720c6f0664';
+const GOLDEN_HASH = '11f92212b16ad8433315034082d418fd';
+
+const GOLDEN_ANSWERS_OF_LEASES = [
+  '5a05080110d00f',
+  '5a06080110e0d403',
+  '0a020802',
+  '0a020803',
+  '0a020804',
+  '0a020805',
+  '1a0408061001',
+  '7a1d08181219726571756573746564206c65617365206e6f7420666f756e64',
+  '52020807',
+];
+const GOLDEN_HASH_OF_LEASES = 'e0d7b9ee250555ddbfff20890e7a60b9';

@@ -6,7 +6,7 @@ test('gives entries in order of deadline, and of id on a tie', () => {
   const entry = fc.tuple(fc.nat(20), fc.nat(50));
   fc.assert(
     fc.property(fc.array(entry, { maxLength: 100 }), (entries) => {
-      const heap = new ExpiryHeap();
+      const heap = new ExpiryHeap<number>();
       for (const [deadlineMs, id] of entries) heap.push(deadlineMs, id);
       expect(heap.size).toBe(entries.length);
       const popped: [number | null, number | null][] = [];

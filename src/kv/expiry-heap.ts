@@ -1,14 +1,14 @@
 /**
- * When to look at which session again: a binary min-heap of (deadline, session id). Lazy: a session
- * that was used in the meantime is found with an earlier deadline than its own, and goes back in
+ * When to look at which session or lease again: a binary min-heap of (deadline, id). Lazy: one that
+ * was used in the meantime is found with an earlier deadline than its own, and goes back in
  * with the true one. So using a session costs nothing here, and each comes up about once in its
  * idle life. Derived from the sessions' rows; nothing in the state depends on how it came about,
  * because what comes out with its true deadline comes out in order of (deadline, id).
  */
-export class ExpiryHeap {
+export class ExpiryHeap<Id extends number | bigint> {
   /** deadlines[i] and ids[i] are one entry; no child comes before its parent. */
   #deadlines: number[] = [];
-  #ids: number[] = [];
+  #ids: Id[] = [];
 
   get size(): number {
     return this.#ids.length;
@@ -19,7 +19,7 @@ export class ExpiryHeap {
     return this.#deadlines[0] ?? null;
   }
 
-  push(deadlineMs: number, id: number): void {
+  push(deadlineMs: number, id: Id): void {
     let at = this.#ids.length;
     while (at > 0) {
       const parent = (at - 1) >> 1;
@@ -32,7 +32,7 @@ export class ExpiryHeap {
   }
 
   /** Takes the entry with the earliest deadline; the smaller id on a tie. Null when empty. */
-  pop(): number | null {
+  pop(): Id | null {
     const first = this.#ids[0];
     const deadlineMs = this.#deadlines.pop();
     const id = this.#ids.pop();
@@ -47,7 +47,7 @@ export class ExpiryHeap {
   }
 
   /** Finds the place of an entry that starts at the root. */
-  #sink(deadlineMs: number, id: number): void {
+  #sink(deadlineMs: number, id: Id): void {
     const size = this.#ids.length;
     let at = 0;
     while (true) {
@@ -67,7 +67,7 @@ export class ExpiryHeap {
     this.#ids[at] = id;
   }
 
-  #isBefore(deadlineMs: number, id: number, at: number): boolean {
+  #isBefore(deadlineMs: number, id: Id, at: number): boolean {
     const other = this.#deadline(at);
     return deadlineMs < other || (deadlineMs === other && id < this.#id(at));
   }
@@ -81,7 +81,7 @@ export class ExpiryHeap {
     return this.#deadlines[at] as number;
   }
 
-  #id(at: number): number {
-    return this.#ids[at] as number;
+  #id(at: number): Id {
+    return this.#ids[at] as Id;
   }
 }

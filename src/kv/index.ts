@@ -6,7 +6,20 @@
  *   state-machine.ts   decodes, dispatches, keeps counters and position
  *   sessions.ts        who may execute which seq; answers kept; expiry by log time
  *   mvcc.ts, txn.ts    revisions, versions, history; compares and all-or-nothing
+ *   leases.ts          keys that end with their lease; expiry by log time
+ *   changes.ts         the history as a watch reads it
+ *   compaction.ts      forgets the past, a bounded number of rows in each batch
+ *   position.ts        how far a state goes, readable from its rows alone; the format's version
+ *   census.ts          what a state holds, counted and hashed from its rows alone
  *   tables.ts          the tables with their incremental hash; docs/STATE.md draws the rows
  */
+export { StateCensus, type StateRow, type StateTotals } from './census.ts';
 export { KV_LIMITS, type KvLimits } from './limits.ts';
-export { type CommandBatch, KvStateMachine, type Position } from './state-machine.ts';
+export {
+  configurationRow,
+  type KvPosition,
+  positionOf,
+  type RowLookup,
+  StateFormatError,
+} from './position.ts';
+export { type CommandBatch, KvStateMachine } from './state-machine.ts';

@@ -26,8 +26,19 @@ export interface KvLimits {
   readonly sessionTtlMsMin: number;
   /** Longest idle life of a session, milliseconds of log time. */
   readonly sessionTtlMsMax: number;
-  /** Rows that expired sessions may cost at the start of one batch; the rest waits for the next. */
+  /** Leases at one time; beyond it LEASES_FULL. */
+  readonly leasesMax: number;
+  /** Shortest time to live of a lease, milliseconds of log time: less is raised to it. */
+  readonly leaseTtlMsMin: number;
+  /**
+   * Rows that expired sessions, and again expired leases, may cost at the start of one batch; the
+   * rest waits for the next. (The keys of one lease go together, however many.)
+   */
   readonly expiryRowsPerBatchMax: number;
+  /** Rows of the history that compaction looks at in one batch, besides two for each change. */
+  readonly compactionRowsPerBatch: number;
+  /** The same, however many changes the batch makes. */
+  readonly compactionRowsPerBatchMax: number;
 }
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -41,5 +52,9 @@ export const KV_LIMITS: KvLimits = {
   sessionOldNoncesMax: 16,
   sessionTtlMsMin: 1_000,
   sessionTtlMsMax: 31 * DAY_MS,
+  leasesMax: 250_000,
+  leaseTtlMsMin: 2_000,
   expiryRowsPerBatchMax: 4096,
+  compactionRowsPerBatch: 256,
+  compactionRowsPerBatchMax: 8192,
 };

@@ -10,6 +10,8 @@ import {
   type Operation,
   type TxnOperation,
 } from '../api/index.ts';
+import { compareBytes } from '../lib/index.ts';
+import type { OrderedStore } from '../store/index.ts';
 import { KV_LIMITS, KvStateMachine } from './index.ts';
 import { Harness, nonce, rangeOf, readable } from './testing/harness.ts';
 import { Model } from './testing/model.ts';
@@ -21,6 +23,9 @@ const LIMITS = {
   sessionAnswersMax: 4,
   sessionTtlMsMin: 10,
   sessionTtlMsMax: 100,
+  leasesMax: 2,
+  leaseTtlMsMin: 10,
+  compactionRowsPerBatch: 2,
 };
 
 /** A command of a session, said relative to where the session is when it comes up. */
@@ -39,6 +44,8 @@ interface Relative {
 interface Batch {
   readonly commands: readonly (Command | Relative)[];
   readonly passedMs: number;
+  /** Another leader from here on. */
+  readonly newTerm: boolean;
   /** A new machine takes over on the same store. */
   readonly restart: boolean;
 }
@@ -46,6 +53,9 @@ interface Batch {
 /** Everything that must have come up, or the test proves less than it says. */
 const REACHED = [
   ...['put', 'append', 'delete', 'txn', 'skip', 'openSession', 'closeSession'],
+  ...['leaseGrant', 'leaseKeepAlive', 'leaseRevoke', 'LEASE_NOT_FOUND', 'LEASE_EXISTS'],
+  ...['LEASES_FULL', 'lease expired', 'revoked with keys'],
+  ...['compact', 'COMPACTED', 'compacted in several batches'],
   ...['TOO_LARGE', 'FUTURE_REVISION', 'INVALID_ARGUMENT', 'OUT_OF_ORDER', 'SESSIONS_FULL'],
   ...['SESSION_STALE', 'SESSION_FENCED', 'SESSION_EXPIRED', 'SESSION_UNKNOWN'],
   ...['SESSION_WINDOW_FULL', 'repeated', 'resumed', 'taken back'],
@@ -59,34 +69,54 @@ test('random batches: answers, reads of every revision and hashes are those of t
       const model = new Model(LIMITS);
       let machine = kv.machine;
       let timeMs = 1000;
-      for (const [i, { commands, passedMs, restart }] of batches.entries()) {
+      let term = 1;
+      for (const [i, { commands, passedMs, newTerm, restart }] of batches.entries()) {
         if (restart) machine = new KvStateMachine({ store: kv.store, limits: LIMITS });
         timeMs += passedMs;
-        model.startBatch(timeMs);
+        if (newTerm) term++;
+        const leases = model.leases.size;
+        model.startBatch(timeMs, term);
+        if (model.leases.size < leases) count(reached, 'lease expired');
         const said = commands.map((each) => {
           const command = each.type === 'relative' ? absolute(each, model) : each;
-          return { command, expected: model.apply(command) };
+          return { command, expected: readable(model.apply(command)) };
         });
         const encoded = said.map(({ command }) => encodeCommand(command));
-        const answers = machine.apply({ index: i + 1, term: 1, timeMs, commands: encoded });
+        const answers = machine.apply({
+          index: i + 1,
+          term,
+          timeMs,
+          commands: encoded,
+          conf: null,
+        });
         expect(answers.map(plain)).toEqual(said.map(({ expected }) => expected));
-        for (const [at, answer] of answers.entries()) count(reached, said[at]?.command, answer);
+        for (const [at, answer] of answers.entries()) {
+          for (const name of namesOf(said[at]?.command, answer)) count(reached, name);
+        }
+        if (machine.compacting) count(reached, 'compacted in several batches');
         expect(machine.revision).toBe(model.revision);
+        expect(machine.compactRevision).toBe(model.compactRevision);
         expect(machine.sessions).toBe(model.sessions.size);
+        expect(machine.leases).toBe(model.leases.size);
         expect(machine.stateHash()).toBe(machine.recomputeStateHash());
       }
       expectSameReads(machine, model);
+      finishCompaction(machine);
+      expectSameReads(machine, model);
+      expect(rowsOf(kv.store)).toEqual(model.rowsKept());
+      expect(machine.stateHash()).toBe(machine.recomputeStateHash());
     }),
-    { numRuns: 120, seed: 42 },
+    { numRuns: 160, seed: 42 },
   );
   for (const name of REACHED) expect([name, (reached.get(name) ?? 0) > 10]).toEqual([name, true]);
 });
 
-function count(
-  reached: Map<string, number>,
-  command: Command | undefined,
-  bytes: Uint8Array,
-): void {
+function count(reached: Map<string, number>, name: string): void {
+  reached.set(name, (reached.get(name) ?? 0) + 1);
+}
+
+/** What this command and its answer are examples of. */
+function namesOf(command: Command | undefined, bytes: Uint8Array): string[] {
   const answer = decodeAnswer(bytes);
   const names: string[] = [answer.type === 'error' ? answer.code : answer.type];
   if (command?.type === 'openSession' && answer.type === 'openSession' && answer.resumed) {
@@ -97,7 +127,22 @@ function count(
     if (command.operation.type === 'txn' && refusedWithin) names.push('taken back');
     if (answer.type !== 'error' && answer.type !== command.operation.type) names.push('repeated');
   }
-  for (const name of names) reached.set(name, (reached.get(name) ?? 0) + 1);
+  if (answer.type === 'leaseRevoke' && answer.deleted > 0) names.push('revoked with keys');
+  return names;
+}
+
+/** Empty batches until there is nothing left to remove. */
+function finishCompaction(machine: KvStateMachine): void {
+  while (machine.compacting) {
+    const { index, term, logTimeMs } = machine.position;
+    machine.apply({ index: index + 1, term, timeMs: logTimeMs, commands: [], conf: null });
+  }
+}
+
+/** Number of rows of the tables that hold keys. */
+function rowsOf(store: OrderedStore): ReturnType<Model['rowsKept']> {
+  const rows = (table: string) => store.count(table, { from: new Uint8Array(0), to: null });
+  return { keys: rows('keys'), deleted: rows('deleted'), history: rows('history') };
 }
 
 function absolute(relative: Relative, model: Model): Command {
@@ -118,16 +163,45 @@ function expectSameReads(machine: KvStateMachine, model: Model): void {
   for (let revision = 1; revision <= model.revision; revision++) {
     const query = { ...everything, revision };
     const answer = plain(machine.query({ serializable: true, query }));
-    expect(answer).toEqual(model.range({ ...everything, revision }));
+    expect(answer).toEqual(readable(model.read({ ...everything, revision })));
+  }
+  for (const descending of [false, true]) {
+    const order = { target: 'modRevision', descending } as const;
+    const query = { ...everything, order, limit: 2 };
+    expect(plain(machine.query({ serializable: true, query }))).toEqual(
+      readable(model.read(query)),
+    );
+  }
+  for (let id = 1n; id <= 4n; id++) {
+    const query = { type: 'leaseTimeToLive', lease: id, keys: true } as const;
+    const answer = plain(machine.query({ serializable: true, query }));
+    expect(answer).toEqual(readable(model.timeToLive(id)));
+  }
+  for (const from of [model.compactRevision, model.compactRevision + 1, model.revision]) {
+    expect(changesOf(machine, from)).toEqual(readable(model.changes(from)));
   }
   for (let sessionId = 1; sessionId <= 5; sessionId++) {
     for (let seq = 1; seq <= 6; seq++) {
       const query = { type: 'resolve', sessionId, seq } as const;
       expect(plain(machine.query({ serializable: true, query }))).toEqual(
-        model.resolve(sessionId, seq),
+        readable(model.resolve(sessionId, seq)),
       );
     }
   }
+}
+
+/** The history from a revision on, in pages of one change; in a revision in the order of keys. */
+function changesOf(machine: KvStateMachine, from: number): unknown {
+  const range = { from: new Uint8Array(0), to: null };
+  const events: unknown[] = [];
+  for (let next = Math.max(from, 1); next <= machine.revision; ) {
+    const request = { from: next, range, prevKv: true, changesMax: 1, bytesMax: 1_000 };
+    const page = machine.changes(request);
+    expect(page.next).toBeGreaterThan(next);
+    events.push(...[...page.events].sort((a, b) => compareBytes(a.kv.key, b.kv.key)));
+    next = page.next;
+  }
+  return readable(events);
 }
 
 /** The answer as the model would say it. */
@@ -157,6 +231,7 @@ function batch(): fc.Arbitrary<Batch> {
   return fc.record({
     commands: fc.array(command(), { maxLength: 8, size: 'max' }),
     passedMs: fc.constantFrom(0, 0, 1, 2, 3, 5, 60),
+    newTerm: fc.integer({ min: 0, max: 9 }).map((n) => n === 0),
     restart: fc.boolean(),
   });
 }
@@ -191,9 +266,24 @@ function command(): fc.Arbitrary<Command | Relative> {
     { weight: 3, arbitrary: open },
     { weight: 1, arbitrary: close },
     { weight: 13, arbitrary: inSession },
-    { weight: 3, arbitrary: plainOperation },
+    { weight: 9, arbitrary: plainOperation },
   );
 }
+
+const lease = fc.constantFrom(1n, 1n, 1n, 2n, 2n, 3n);
+
+const leaseOperation: fc.Arbitrary<Operation> = fc.oneof(
+  fc.record({
+    type: fc.constant('leaseGrant' as const),
+    lease,
+    ttlMs: fc.integer({ min: 1, max: 300 }),
+  }),
+  fc.record({ type: fc.constantFrom('leaseKeepAlive' as const, 'leaseRevoke'), lease }),
+);
+
+const compact: fc.Arbitrary<Operation> = fc
+  .integer({ min: 1, max: 25 })
+  .map((revision) => ({ type: 'compact', revision }));
 
 /** Valid by form: each part of a transaction writes keys of its own. */
 function operation(): fc.Arbitrary<Operation> {
@@ -210,6 +300,8 @@ function operation(): fc.Arbitrary<Operation> {
     { weight: 4, arbitrary: any.chain(append) },
     { weight: 2, arbitrary: del() },
     { weight: 1, arbitrary: fc.constant<Operation>({ type: 'skip' }) },
+    { weight: 1, arbitrary: compact },
+    { weight: 4, arbitrary: leaseOperation },
     {
       weight: 4,
       arbitrary: nesting.map(([inner, success, failure, each]): Operation => {
@@ -239,12 +331,23 @@ function branch(key: string, readsMax: number): fc.Arbitrary<TxnOperation[]> {
 }
 
 function put(key: string): fc.Arbitrary<Extract<Operation, { type: 'put' }>> {
-  return fc.record({
+  const plainPut = fc.record({
     type: fc.constant('put' as const),
     key: fc.constant(bytesOf(key)),
     value: fc.uint8Array({ maxLength: 4 }),
     prevKv: fc.boolean(),
   });
+  const attached = fc.tuple(plainPut, lease).map(([each, id]) => ({ ...each, lease: id }));
+  const keepingLease = plainPut.map((each) => ({ ...each, ignoreLease: true as const }));
+  const keepingValue = attached.map((each) => {
+    return { ...each, value: bytesOf(''), ignoreValue: true as const };
+  });
+  return fc.oneof(
+    { weight: 4, arbitrary: plainPut },
+    { weight: 3, arbitrary: attached },
+    { weight: 1, arbitrary: keepingLease },
+    { weight: 1, arbitrary: keepingValue },
+  );
 }
 
 function append(key: string): fc.Arbitrary<Extract<Operation, { type: 'append' }>> {
@@ -264,14 +367,30 @@ function deletionOf(range: KeyRange, prevKv: boolean): Extract<Operation, { type
 }
 
 function read(): fc.Arbitrary<TxnOperation> {
-  return fc.record({
-    type: fc.constant('range' as const),
-    range: span(),
-    limit: fc.option(fc.integer({ min: 1, max: 3 })),
-    revision: fc.option(fc.integer({ min: 1, max: 12 })),
-    keysOnly: fc.boolean(),
-    countOnly: fc.boolean(),
-  }) as fc.Arbitrary<TxnOperation>;
+  const bound = fc.option(fc.integer({ min: 1, max: 9 }));
+  const bounds = fc.record({
+    minModRevision: bound,
+    maxModRevision: fc.constant(null),
+    minCreateRevision: fc.constant(3),
+    maxCreateRevision: bound,
+  });
+  const order = fc.record({
+    target: fc.constantFrom('key', 'version', 'createRevision', 'modRevision', 'value'),
+    descending: fc.boolean(),
+  });
+  return fc.record(
+    {
+      type: fc.constant('range' as const),
+      range: span(),
+      limit: fc.option(fc.integer({ min: 1, max: 3 })),
+      revision: fc.option(fc.integer({ min: 1, max: 12 })),
+      keysOnly: fc.boolean(),
+      countOnly: fc.boolean(),
+      order,
+      bounds,
+    },
+    { requiredKeys: ['type', 'range', 'limit', 'revision', 'keysOnly', 'countOnly'] },
+  ) as fc.Arbitrary<TxnOperation>;
 }
 
 function compares(): fc.Arbitrary<Compare[]> {
@@ -280,6 +399,7 @@ function compares(): fc.Arbitrary<Compare[]> {
   const operand = fc.oneof(
     fc.record({ target, value: fc.nat(4) }),
     fc.record({ target: fc.constant('value'), value: fc.uint8Array({ maxLength: 1 }) }),
+    fc.record({ target: fc.constant('lease'), value: fc.nat(3).map(BigInt) }),
   );
   const one = fc.record({ range: span(), relation, operand }) as fc.Arbitrary<Compare>;
   return fc.array(one, { maxLength: 2 });

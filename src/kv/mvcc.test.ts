@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { prefixRange } from '../api/index.ts';
+import { prefixRange, type Range, type RangeOrder, type RevisionBounds } from '../api/index.ts';
 import { append, del, Harness, put, readable, span, string, text } from './testing/harness.ts';
 
 describe('revisions', () => {
@@ -131,6 +131,57 @@ describe('range', () => {
       expect(count).toMatchObject({ kvs: [], count: 2, more: false });
     }
     expect(kv.read(span('a', 'a\x00'), { countOnly: true })).toMatchObject({ kvs: [], count: 1 });
+  });
+
+  test('orders by any target in either direction, equal ones by key, and cuts afterwards', () => {
+    const kv = new Harness();
+    kv.put('c', '2'); // created 2
+    kv.put('a', '3'); // created 3
+    kv.put('b', '1'); // created 4
+    kv.put('c', '2'); // modified 5, version 2
+    const keys = (order: RangeOrder, more: Partial<Range> = {}): string => {
+      const answer = kv.read(span('a', null), { order, ...more });
+      if (answer.type !== 'range') throw new Error(JSON.stringify(answer));
+      return answer.kvs.map((each) => string(each.key)).join('') + (answer.more ? '…' : '');
+    };
+    const both = (target: RangeOrder['target']): string[] => [
+      keys({ target, descending: false }),
+      keys({ target, descending: true }),
+    ];
+    expect(both('key')).toEqual(['abc', 'cba']);
+    expect(both('version')).toEqual(['abc', 'cab']);
+    expect(both('createRevision')).toEqual(['cab', 'bac']);
+    expect(both('modRevision')).toEqual(['abc', 'cba']);
+    expect(both('value')).toEqual(['bca', 'acb']);
+    expect(keys({ target: 'value', descending: true }, { limit: 2 })).toBe('ac…');
+    expect(keys({ target: 'createRevision', descending: false }, { limit: 3 })).toBe('cab');
+    expect(keys({ target: 'key', descending: true }, { revision: 3 })).toBe('ca');
+  });
+
+  test('bounds on revisions are inclusive, come before the limit, and are not in the count', () => {
+    const kv = new Harness();
+    for (const key of ['a', 'b', 'c', 'd']) kv.put(key, key); // created 2 to 5
+    kv.put('a', 'again'); // 6
+    const none = {
+      minModRevision: null,
+      maxModRevision: null,
+      minCreateRevision: null,
+      maxCreateRevision: null,
+    };
+    const found = (bounds: Partial<RevisionBounds>, more: Partial<Range> = {}): unknown => {
+      const answer = kv.read(span('a', null), { bounds: { ...none, ...bounds }, ...more });
+      if (answer.type !== 'range') return answer;
+      return [answer.kvs.map((each) => string(each.key)).join(''), answer.more, answer.count];
+    };
+    expect(found({ minModRevision: 4 })).toEqual(['acd', false, 4]);
+    expect(found({ maxModRevision: 4 })).toEqual(['bc', false, 4]);
+    expect(found({ minCreateRevision: 3, maxCreateRevision: 4 })).toEqual(['bc', false, 4]);
+    expect(found({ minModRevision: 4 }, { limit: 2 })).toEqual(['ac', true, 4]);
+    expect(found({ minModRevision: 4 }, { limit: 3 })).toEqual(['acd', false, 4]);
+    expect(found({ minModRevision: 4 }, { countOnly: true })).toEqual(['', false, 4]);
+    expect(found({ maxModRevision: 2 }, { revision: 5 })).toEqual(['a', false, 4]);
+    const order = { target: 'createRevision', descending: true } as const;
+    expect(found({ maxCreateRevision: 3 }, { order, limit: 1 })).toEqual(['b', true, 4]);
   });
 
   test('answers with the current revision, also for a read in the past', () => {

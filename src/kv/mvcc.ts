@@ -1,5 +1,8 @@
 import {
+  type Append,
   type AppendResult,
+  type ChangesPage,
+  type ChangesRequest,
   type Delete,
   type DeleteResult,
   isSingleKey,
@@ -11,45 +14,72 @@ import {
   type Range,
   type RangeResult,
 } from '../api/index.ts';
-import { ByteWriter, EMPTY_BYTES } from '../lib/index.ts';
+import { assert, ByteWriter, EMPTY_BYTES } from '../lib/index.ts';
+import { changesFrom } from './changes.ts';
+import type { Leases } from './leases.ts';
 import type { KvLimits } from './limits.ts';
-import { keysAt } from './mvcc-past.ts';
+import { keysAt, valueAt } from './mvcc-past.ts';
+import { type FoundKey, select } from './range.ts';
 import {
+  ABSENT,
   type ChangeId,
   changeKey,
   type KeyRow,
+  type KeyState,
+  readChangeId,
   readKeyRow,
-  WAS,
   writeChangeId,
+  writeDeletion,
   writeKeyRow,
+  writeUpdate,
 } from './rows.ts';
 import type { Tables } from './tables.ts';
 
+/** What a key was and is to be; its new value comes in two parts. */
+interface NewVersion {
+  readonly before: KeyRow | null;
+  readonly lease: bigint | null;
+  readonly head: Uint8Array;
+  readonly tail: Uint8Array;
+}
+
 /** What a key and its numbers cost in an answer besides their bytes, at most. */
-const KEY_VALUE_OVERHEAD_BYTES = 48;
+const KEY_VALUE_OVERHEAD_BYTES = 56;
 
 /**
  * Keys with all their versions: etcd's multi-version semantics. Every command that changes
  * something makes one new revision, and all its changes share it.
  *
- * `keys` holds what is. `history` has a row for each change, in order, with what the key was before
- * it: written at its end only, followed by a watch, and to forget the past is to cut its beginning.
- * `deleted` says of the keys that are no more which change deleted them.
+ * `history` has a row for each change, in order, with what it made of its key and which change came
+ * before: it is written at its end only, and a watch follows it. `keys` says of each key which
+ * change was its last, `deleted` of those that are no more which change deleted them. A value is
+ * written once, with its change.
  */
 export class Mvcc {
   readonly #tables: Tables;
   readonly #limits: KvLimits;
+  readonly #leases: Leases;
   readonly #row = new ByteWriter();
   #revision: number;
   /** Changes of the command in progress; each makes a sub-revision. */
   #changes = 0;
   /** What the answer of the command or query in progress may still hold. */
   #answerBytesLeft = 0;
+  /** The oldest revision that can be read; 0 while nothing was compacted. */
+  #compactRevision: number;
 
-  constructor(options: { tables: Tables; limits: KvLimits; revision: number }) {
+  constructor(options: {
+    tables: Tables;
+    limits: KvLimits;
+    leases: Leases;
+    revision: number;
+    compactRevision: number;
+  }) {
     this.#tables = options.tables;
     this.#limits = options.limits;
+    this.#leases = options.leases;
     this.#revision = options.revision;
+    this.#compactRevision = options.compactRevision;
   }
 
   /** Revision of the newest finished change; 1 in an empty store, grows by 1. */
@@ -62,119 +92,179 @@ export class Mvcc {
     return this.#changes > 0 ? this.#revision + 1 : this.#revision;
   }
 
+  get compactRevision(): number {
+    return this.#compactRevision;
+  }
+
   /** Before each command and each query; forgets what a refused command left unfinished. */
   begin(): void {
     this.#changes = 0;
     this.#answerBytesLeft = this.#limits.answerBytesMax;
   }
 
-  /** After a command that was not refused: its changes, if any, become a revision. */
-  commit(): void {
+  /** After a command that was not refused: its changes, so many, become a revision if any. */
+  commit(): number {
+    const changes = this.#changes;
     this.#revision = this.visibleRevision;
     this.#changes = 0;
+    return changes;
+  }
+
+  /**
+   * Reads below `revision` are refused from now on; the rows go later, see `Compaction`.
+   * @throws KvError COMPACTED when it is not above the last one, FUTURE_REVISION.
+   */
+  compactTo(revision: number): void {
+    if (revision <= this.#compactRevision) throw compacted(this.#compactRevision);
+    if (revision > this.#revision) throw inFuture();
+    this.#compactRevision = revision;
   }
 
   // ── reading ──────────────────────────────────────────────────────────────────────────────────
 
   /** The key as it is now, or null. */
-  get(key: Uint8Array): KeyRow | null {
+  find(key: Uint8Array): KeyRow | null {
     const row = this.#tables.get('keys', key);
     return row === null ? null : readKeyRow(row);
   }
 
   /** The keys of a range as they are now, in order; views, see `OrderedStore`. */
-  *keys(range: KeyRange): Generator<KeyValue> {
+  *keys(range: KeyRange): Generator<FoundKey> {
     for (const { key, value } of this.#tables.range('keys', range)) {
-      yield { key, ...readKeyRow(value) };
+      yield { key, row: readKeyRow(value) };
     }
+  }
+
+  /** The value of a key as it is now; a view. */
+  valueOf({ modRevision, modSub }: KeyRow): Uint8Array {
+    return valueAt(this.#tables, { revision: modRevision, sub: modSub });
   }
 
   /**
    * Keys and values in the result are views: copied by whoever changes the state before encoding.
-   * @throws KvError FUTURE_REVISION, TOO_LARGE.
+   * @throws KvError FUTURE_REVISION, COMPACTED, TOO_LARGE.
    */
   range(range: Range): RangeResult {
     const { revision } = range;
-    if (revision !== null && revision > this.#revision) {
-      throw new KvError('FUTURE_REVISION', 'required revision is a future revision');
+    if (revision !== null && revision > this.#revision) throw inFuture();
+    if (revision !== null && revision < this.#compactRevision) {
+      throw compacted(this.#compactRevision);
     }
     if (revision !== null && revision < this.visibleRevision) {
-      return this.#rangeAt(range, revision);
+      return this.#rangeOf(range, keysAt(this.#tables, range.range, revision));
     }
-    if (isSingleKey(range.range)) return this.#rangeOfOne(range);
-    const count = this.#tables.count('keys', range.range);
-    const kvs: KeyValue[] = [];
-    const wanted = range.countOnly ? 0 : Math.min(range.limit ?? count, count);
-    if (wanted > 0) {
-      for (const kv of this.keys(range.range)) {
-        kvs.push(this.#answerWith(kv, range.keysOnly));
-        if (kvs.length === wanted) break;
-      }
+    if (range.order !== undefined || range.bounds !== undefined) {
+      return this.#rangeOf(range, this.keys(range.range));
     }
-    return this.#rangeResult(range, kvs, count);
+    return isSingleKey(range.range) ? this.#rangeOfOne(range) : this.#rangeOfFirst(range);
+  }
+
+  /** Looks at every key of the range. */
+  #rangeOf(range: Range, keys: Iterable<FoundKey>): RangeResult {
+    const { found, more, count } = select(range, keys, (row) => this.valueOf(row));
+    const kvs = found.map(({ key, row }) => this.#answerWith(key, row, range.keysOnly));
+    return { type: 'range', revision: this.visibleRevision, kvs, more, count };
   }
 
   #rangeOfOne(range: Range): RangeResult {
     const key = range.range.from;
-    const row = this.get(key);
-    if (row === null) return this.#rangeResult(range, [], 0);
-    const kvs = range.countOnly ? [] : [this.#answerWith({ key, ...row }, range.keysOnly)];
-    return this.#rangeResult(range, kvs, 1);
+    const row = this.find(key);
+    const wanted = row === null || range.countOnly ? [] : [row];
+    const kvs = wanted.map((each) => this.#answerWith(key, each, range.keysOnly));
+    const count = row === null ? 0 : 1;
+    return { type: 'range', revision: this.visibleRevision, kvs, more: false, count };
   }
 
-  /** A range in the past: for the count, every key that ever was in it has to be looked at. */
-  #rangeAt(range: Range, revision: number): RangeResult {
+  /** The first keys as they are: the others are counted, not looked at. */
+  #rangeOfFirst(range: Range): RangeResult {
+    const count = this.#tables.count('keys', range.range);
     const kvs: KeyValue[] = [];
-    const wanted = range.countOnly ? 0 : (range.limit ?? Number.MAX_SAFE_INTEGER);
-    let count = 0;
-    for (const kv of keysAt(this.#tables, range.range, revision)) {
-      count++;
-      if (kvs.length < wanted) kvs.push(this.#answerWith(kv, range.keysOnly));
+    const wanted = range.countOnly ? 0 : Math.min(range.limit ?? count, count);
+    if (wanted > 0) {
+      for (const { key, row } of this.keys(range.range)) {
+        kvs.push(this.#answerWith(key, row, range.keysOnly));
+        if (kvs.length === wanted) break;
+      }
     }
-    return this.#rangeResult(range, kvs, count);
-  }
-
-  #rangeResult(range: Range, kvs: readonly KeyValue[], count: number): RangeResult {
     const more = !range.countOnly && kvs.length < count;
     return { type: 'range', revision: this.visibleRevision, kvs, more, count };
   }
 
-  #answerWith(kv: KeyValue, keysOnly: boolean): KeyValue {
-    const answered = keysOnly ? { ...kv, value: EMPTY_BYTES } : kv;
-    this.#spend(answered);
-    return answered;
+  /**
+   * A page of the history.
+   * @throws KvError COMPACTED.
+   */
+  changes(request: ChangesRequest): ChangesPage {
+    const span = { compactRevision: this.#compactRevision, revision: this.#revision };
+    if (request.from < span.compactRevision) throw compacted(span.compactRevision);
+    return changesFrom(this.#tables, span, request);
   }
 
-  #spend({ key, value }: { key: Uint8Array; value: Uint8Array }): void {
-    this.#answerBytesLeft -= key.length + value.length + KEY_VALUE_OVERHEAD_BYTES;
-    if (this.#answerBytesLeft < 0) {
-      const max = this.#limits.answerBytesMax;
-      throw new KvError('TOO_LARGE', `answer is larger than ${max} bytes, ask for less`);
-    }
+  #answerWith(key: Uint8Array, row: KeyRow, keysOnly: boolean): KeyValue {
+    const { createRevision, modRevision, version, lease } = row;
+    const value = keysOnly ? EMPTY_BYTES : this.valueOf(row);
+    const kv = { key, value, createRevision, modRevision, version };
+    return this.#spend(lease === null ? kv : { ...kv, lease });
+  }
+
+  /**
+   * The keys that end with a lease, in order; copies.
+   * @throws KvError TOO_LARGE.
+   */
+  attachedKeys(lease: bigint): Uint8Array[] {
+    const keys = this.#leases.keysOf(lease);
+    for (const key of keys) this.#spendBytes(key.length);
+    return keys;
+  }
+
+  /** Counts what goes into the answer. */
+  #spend(kv: KeyValue): KeyValue {
+    this.#spendBytes(kv.key.length + kv.value.length);
+    return kv;
+  }
+
+  #spendBytes(bytes: number): void {
+    this.#answerBytesLeft -= bytes + KEY_VALUE_OVERHEAD_BYTES;
+    if (this.#answerBytesLeft >= 0) return;
+    const max = this.#limits.answerBytesMax;
+    throw new KvError('TOO_LARGE', `answer is larger than ${max} bytes, ask for less`);
   }
 
   // ── changing ─────────────────────────────────────────────────────────────────────────────────
 
-  put({ key, value, prevKv }: Put): PutResult {
+  /** @throws KvError LEASE_NOT_FOUND; INVALID_ARGUMENT for a missing key that is to keep parts. */
+  put(put: Put): PutResult {
+    const { key, prevKv } = put;
     const old = this.#tables.get('keys', key);
     const before = old === null ? null : readKeyRow(old);
-    const previous = prevKv && before !== null ? ownedKeyValue(key, before) : null;
-    if (previous !== null) this.#spend(previous);
-    this.#writeKey(key, old, before, EMPTY_BYTES, value);
+    if (put.lease !== undefined) this.#leases.demand(put.lease);
+    if (before === null && (put.ignoreValue === true || put.ignoreLease === true)) {
+      throw new KvError('INVALID_ARGUMENT', 'key not found');
+    }
+    const previous =
+      prevKv && before !== null ? ownedKeyValue(this.#answerWith(key, before, false)) : null;
+    const keptValue = put.ignoreValue === true && before !== null;
+    const lease = put.ignoreLease === true ? (before?.lease ?? null) : (put.lease ?? null);
+    this.#writeKey(key, old, {
+      before,
+      lease,
+      head: keptValue ? this.valueOf(before) : EMPTY_BYTES,
+      tail: put.value,
+    });
     return { type: 'put', revision: this.visibleRevision, prevKv: previous };
   }
 
   /** @throws KvError TOO_LARGE when the value would outgrow its limit. */
-  append({ key, value }: { key: Uint8Array; value: Uint8Array }): AppendResult {
+  append({ key, value }: Append): AppendResult {
     const old = this.#tables.get('keys', key);
     const before = old === null ? null : readKeyRow(old);
-    const head = before?.value ?? EMPTY_BYTES;
+    const head = before === null ? EMPTY_BYTES : this.valueOf(before);
     const valueBytes = head.length + value.length;
     if (valueBytes > this.#limits.valueBytesMax) {
       const max = this.#limits.valueBytesMax;
       throw new KvError('TOO_LARGE', `value would be longer than ${max} bytes`);
     }
-    this.#writeKey(key, old, before, head, value);
+    this.#writeKey(key, old, { before, lease: before?.lease ?? null, head, tail: value });
     return { type: 'append', revision: this.visibleRevision, valueBytes };
   }
 
@@ -182,67 +272,69 @@ export class Mvcc {
     const doomed: { key: Uint8Array; old: Uint8Array }[] = [];
     const prevKvs: KeyValue[] = [];
     for (const { key, value } of this.#tables.range('keys', range)) {
-      const one = { key: key.slice(), old: value.slice() };
-      doomed.push(one);
-      if (!prevKv) continue;
-      const previous = { key: one.key, ...readKeyRow(one.old) };
-      this.#spend(previous);
-      prevKvs.push(previous);
+      doomed.push({ key: key.slice(), old: value.slice() });
+      if (prevKv) prevKvs.push(ownedKeyValue(this.#answerWith(key, readKeyRow(value), false)));
     }
     for (const { key, old } of doomed) this.#deleteKey(key, old);
     return { type: 'delete', revision: this.visibleRevision, deleted: doomed.length, prevKvs };
   }
 
+  /** Deletes the keys that end with a lease; returns how many. */
+  deleteAttached(lease: bigint): number {
+    const keys = this.#leases.keysOf(lease);
+    for (const key of keys) {
+      const old = this.#tables.get('keys', key);
+      assert(old !== null, 'a key that is not there ends with a lease', { lease });
+      this.#deleteKey(key, old.slice());
+    }
+    return keys.length;
+  }
+
   #deleteKey(key: Uint8Array, old: Uint8Array): void {
     const change = this.#nextChange();
-    this.#recordChange(change, key, WAS.live, old);
-    this.#row.clear();
-    writeChangeId(this.#row, change);
-    this.#tables.put('deleted', key, this.#row.view(), null);
+    const { modRevision, modSub, lease } = readKeyRow(old);
+    this.#leases.move(key, lease, null);
+    const row = this.#row;
+    row.clear();
+    writeDeletion(row, key, { revision: modRevision, sub: modSub });
+    this.#tables.put('history', changeKey(change), row.view(), null);
+    row.clear();
+    writeChangeId(row, change);
+    this.#tables.put('deleted', key, row.view(), null);
     this.#tables.remove('keys', key, old);
   }
 
-  /** The new version of a key; its value comes in two parts. */
-  #writeKey(
-    key: Uint8Array,
-    old: Uint8Array | null,
-    before: KeyRow | null,
-    head: Uint8Array,
-    tail: Uint8Array,
-  ): void {
+  /** A new version of a key. `old`: its row so far. */
+  #writeKey(key: Uint8Array, old: Uint8Array | null, version: NewVersion): void {
+    const { before, lease, head, tail } = version;
     const change = this.#nextChange();
-    if (old !== null) this.#recordChange(change, key, WAS.live, old);
-    else this.#recordCreation(change, key);
-    const row = this.#row;
-    row.clear();
-    writeKeyRow(row, {
+    this.#leases.move(key, before?.lease ?? null, lease);
+    const after: KeyRow = {
       createRevision: before?.createRevision ?? change.revision,
       modRevision: change.revision,
       modSub: change.sub,
       version: (before?.version ?? 0) + 1,
-    });
+      lease,
+    };
+    const state = before === null ? this.#revive(key) : lastState(before);
+    const row = this.#row;
+    row.clear();
+    writeUpdate(row, { key, before: state, after });
     row.raw(head);
     row.raw(tail);
+    this.#tables.put('history', changeKey(change), row.view(), null);
+    row.clear();
+    writeKeyRow(row, after);
     this.#tables.put('keys', key, row.view(), old);
   }
 
-  #recordCreation(change: ChangeId, key: Uint8Array): void {
+  /** What a key that is to be created was before; a deleted one is no longer one. */
+  #revive(key: Uint8Array): KeyState {
     const deletion = this.#tables.get('deleted', key);
-    if (deletion === null) {
-      this.#recordChange(change, key, WAS.absent, EMPTY_BYTES);
-      return;
-    }
-    this.#recordChange(change, key, WAS.deleted, deletion);
+    if (deletion === null) return ABSENT;
+    const by = readChangeId(deletion);
     this.#tables.remove('deleted', key, deletion);
-  }
-
-  #recordChange(change: ChangeId, key: Uint8Array, was: number, before: Uint8Array): void {
-    const row = this.#row;
-    row.clear();
-    row.bytes(key);
-    row.u8(was);
-    row.raw(before);
-    this.#tables.put('history', changeKey(change), row.view(), null);
+    return { type: 'deleted', by };
   }
 
   #nextChange(): ChangeId {
@@ -250,8 +342,19 @@ export class Mvcc {
   }
 }
 
+function lastState({ modRevision, modSub }: KeyRow): KeyState {
+  return { type: 'live', by: { revision: modRevision, sub: modSub } };
+}
+
+function inFuture(): KvError {
+  return new KvError('FUTURE_REVISION', 'required revision is a future revision');
+}
+
+function compacted(compactRevision: number): KvError {
+  return new KvError('COMPACTED', 'required revision has been compacted', { compactRevision });
+}
+
 /** A key with bytes of its own. */
-export function ownedKeyValue(key: Uint8Array, row: Omit<KeyValue, 'key'>): KeyValue {
-  const { createRevision, modRevision, version, value } = row;
-  return { key: key.slice(), value: value.slice(), createRevision, modRevision, version };
+export function ownedKeyValue(kv: KeyValue): KeyValue {
+  return { ...kv, key: kv.key.slice(), value: kv.value.slice() };
 }

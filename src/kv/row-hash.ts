@@ -1,7 +1,7 @@
 import { assert } from '../lib/index.ts';
 
 /** Four 32-bit lanes. */
-const HASH_BYTES = 16;
+export const ROW_SET_HASH_BYTES = 16;
 
 const C1 = 0x239b961b;
 const C2 = 0xab0e9789;
@@ -37,14 +37,14 @@ export class RowSetHash {
 
   /** The sum as 16 bytes, little-endian lanes. */
   save(): Uint8Array {
-    const bytes = new Uint8Array(HASH_BYTES);
+    const bytes = new Uint8Array(ROW_SET_HASH_BYTES);
     const view = new DataView(bytes.buffer);
     for (let i = 0; i < 4; i++) view.setInt32(4 * i, this.#sum[i] as number, true);
     return bytes;
   }
 
   restore(bytes: Uint8Array): void {
-    assert(bytes.length === HASH_BYTES, 'hash of another length', { length: bytes.length });
+    assert(bytes.length === ROW_SET_HASH_BYTES, 'hash of another length', { length: bytes.length });
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     for (let i = 0; i < 4; i++) this.#sum[i] = view.getInt32(4 * i, true);
   }
@@ -58,6 +58,13 @@ export class RowSetHash {
     absorb(this.#row, key);
     absorb(this.#row, value);
   }
+}
+
+/** A saved sum as `RowSetHash.toString` writes it. */
+export function hashText(saved: Uint8Array): string {
+  const hash = new RowSetHash();
+  hash.restore(saved);
+  return hash.toString();
 }
 
 /** MurmurHash3_x86_128 (Austin Appleby, public domain) as 32 hexadecimal digits. */

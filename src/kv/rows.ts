@@ -1,4 +1,4 @@
-import { ByteReader, type ByteWriter } from '../lib/index.ts';
+import { ByteReader, type ByteWriter, DecodeError } from '../lib/index.ts';
 
 /* Keys and rows of the tables as bytes; the pictures are in docs/STATE.md. */
 
@@ -11,36 +11,33 @@ export interface ChangeId {
   readonly sub: number;
 }
 
-/** A row of `keys`: a key as it is. */
+/** A row of `keys`: a key as it is, without its value, which stands with its last change. */
 export interface KeyRow {
   readonly createRevision: number;
   readonly modRevision: number;
   /** With `modRevision` the change that made this row. */
   readonly modSub: number;
   readonly version: number;
-  /** A view of the row. */
-  readonly value: Uint8Array;
+  /** The lease that the key ends with; null for none. */
+  readonly lease: bigint | null;
 }
 
-/** Everything but the value, which follows raw. */
-export function writeKeyRow(writer: ByteWriter, row: Omit<KeyRow, 'value'>): void {
+export function writeKeyRow(writer: ByteWriter, row: KeyRow): void {
   writer.varint(row.createRevision);
   writer.varint(row.modRevision);
   writer.varint(row.modSub);
   writer.varint(row.version);
+  if (row.lease !== null) writer.u64(row.lease);
 }
 
 export function readKeyRow(bytes: Uint8Array): KeyRow {
-  return readKeyRowFrom(new ByteReader(bytes));
-}
-
-function readKeyRowFrom(reader: ByteReader): KeyRow {
+  const reader = new ByteReader(bytes);
   const createRevision = reader.varint();
   const modRevision = reader.varint();
   const modSub = reader.varint();
   const version = reader.varint();
-  const value = reader.raw(reader.remaining);
-  return { createRevision, modRevision, modSub, version, value };
+  const lease = reader.remaining > 0 ? reader.u64() : null;
+  return { createRevision, modRevision, modSub, version, lease };
 }
 
 /** A row of `deleted`: the change that deleted the key. */
@@ -58,27 +55,91 @@ function readChangeIdFrom(reader: ByteReader): ChangeId {
   return { revision, sub: reader.varint() };
 }
 
-/** What a key was at some time. */
+/** What a key was at some time, and which change had made it so. */
 export type KeyState =
   | { readonly type: 'absent' }
-  | { readonly type: 'live'; readonly row: KeyRow }
-  | { readonly type: 'deleted'; readonly by: ChangeId };
+  | { readonly type: 'live' | 'deleted'; readonly by: ChangeId };
 
-/** First byte of what follows the key in a row of `history`: what the key was before the change. */
-export const WAS = { absent: 0, live: 1, deleted: 2 } as const;
+export const ABSENT: KeyState = { type: 'absent' };
 
-/** What the key was before the change that this row of `history` stands for. */
-export function readBefore(historyRow: Uint8Array): KeyState {
-  const reader = new ByteReader(historyRow);
+/** A row of `history`: what a change made of a key, and what the key was before. */
+export interface Change {
+  readonly key: Uint8Array;
+  readonly before: KeyState;
+  /** Null when the change deleted the key. Value: a view of the row. */
+  readonly after: ChangedTo | null;
+}
+
+export interface ChangedTo {
+  readonly createRevision: number;
+  readonly version: number;
+  readonly lease: bigint | null;
+  readonly value: Uint8Array;
+}
+
+/** Flags of a row of `history`. */
+const DELETES = 1;
+const WAS_LIVE = 2;
+const WAS_DELETED = 4;
+const HAS_LEASE = 8;
+
+/** A change to a new version; the value's bytes follow. */
+export function writeUpdate(
+  writer: ByteWriter,
+  { key, before, after }: { key: Uint8Array; before: KeyState; after: Omit<ChangedTo, 'value'> },
+): void {
+  writer.bytes(key);
+  writer.u8(flagOf(before) | (after.lease === null ? 0 : HAS_LEASE));
+  if (before.type !== 'absent') writeChangeId(writer, before.by);
+  writer.varint(after.createRevision);
+  writer.varint(after.version);
+  if (after.lease !== null) writer.u64(after.lease);
+}
+
+/** A change that deletes the key that `by` had made. */
+export function writeDeletion(writer: ByteWriter, key: Uint8Array, by: ChangeId): void {
+  writer.bytes(key);
+  writer.u8(DELETES | WAS_LIVE);
+  writeChangeId(writer, by);
+}
+
+export function readChange(bytes: Uint8Array): Change {
+  const reader = new ByteReader(bytes);
+  const key = reader.bytes();
+  const flags = reader.u8();
+  const before = readBefore(reader, flags);
+  if ((flags & DELETES) !== 0) return { key, before, after: null };
+  const createRevision = reader.varint();
+  const version = reader.varint();
+  const lease = (flags & HAS_LEASE) === 0 ? null : reader.u64();
+  const value = reader.raw(reader.remaining);
+  return { key, before, after: { createRevision, version, lease, value } };
+}
+
+/** Only the value of an update, which is what most reads want: nothing is made on the way to it. */
+export function readValue(bytes: Uint8Array): Uint8Array {
+  const reader = new ByteReader(bytes);
   reader.raw(reader.varint());
-  switch (reader.u8()) {
-    case WAS.live:
-      return { type: 'live', row: readKeyRowFrom(reader) };
-    case WAS.deleted:
-      return { type: 'deleted', by: readChangeIdFrom(reader) };
-    default:
-      return { type: 'absent' };
+  const flags = reader.u8();
+  if ((flags & DELETES) !== 0) throw new DecodeError('a deletion has no value', reader.offset);
+  if ((flags & (WAS_LIVE | WAS_DELETED)) !== 0) {
+    reader.varint();
+    reader.varint();
   }
+  reader.varint();
+  reader.varint();
+  if ((flags & HAS_LEASE) !== 0) reader.u64();
+  return reader.raw(reader.remaining);
+}
+
+function flagOf(before: KeyState): number {
+  if (before.type === 'absent') return 0;
+  return before.type === 'live' ? WAS_LIVE : WAS_DELETED;
+}
+
+function readBefore(reader: ByteReader, flags: number): KeyState {
+  if ((flags & (WAS_LIVE | WAS_DELETED)) === 0) return ABSENT;
+  return { type: (flags & WAS_LIVE) !== 0 ? 'live' : 'deleted', by: readChangeIdFrom(reader) };
 }
 
 /** Key of a change in `history`: in order of revision, then of sub. */
@@ -87,6 +148,11 @@ export function changeKey({ revision, sub }: ChangeId): Uint8Array {
   writeUint64(key, 0, revision);
   writeUint32(key, 8, sub);
   return key;
+}
+
+/** The change whose key in `history` this is. */
+export function changeIdOf(key: Uint8Array): ChangeId {
+  return { revision: readUint32(key, 0) * 2 ** 32 + readUint32(key, 4), sub: readUint32(key, 8) };
 }
 
 // ── sessions ───────────────────────────────────────────────────────────────────────────────────
@@ -106,6 +172,42 @@ export function answerKey(sessionId: number, seq: number): Uint8Array {
   return key;
 }
 
+// ── leases ─────────────────────────────────────────────────────────────────────────────────────
+
+/** Key of a lease in `leases`: its id. */
+export function leaseKey(lease: bigint): Uint8Array {
+  const key = new Uint8Array(LEASE_ID_BYTES);
+  writeLeaseId(key, lease);
+  return key;
+}
+
+/** Key in `leaseKeys` that says that a key ends with a lease. */
+export function attachmentKey(lease: bigint, key: Uint8Array): Uint8Array {
+  const row = new Uint8Array(LEASE_ID_BYTES + key.length);
+  writeLeaseId(row, lease);
+  row.set(key, LEASE_ID_BYTES);
+  return row;
+}
+
+/** The id that a key of `leases` or of `leaseKeys` begins with. */
+export function leaseOf(key: Uint8Array): bigint {
+  return (BigInt(readUint32(key, 0)) << 32n) | BigInt(readUint32(key, 4));
+}
+
+/** The user's key of a row of `leaseKeys`; a view. */
+export function attachedKeyOf(row: Uint8Array): Uint8Array {
+  return row.subarray(LEASE_ID_BYTES);
+}
+
+function writeLeaseId(bytes: Uint8Array, lease: bigint): void {
+  writeUint32(bytes, 0, Number(lease >> 32n));
+  writeUint32(bytes, 4, Number(lease & 0xffff_ffffn));
+}
+
+const LEASE_ID_BYTES = 8;
+
+// ── numbers in keys ────────────────────────────────────────────────────────────────────────────
+
 /** Big-endian, so that numbers are in order. */
 function writeUint64(bytes: Uint8Array, at: number, value: number): void {
   writeUint32(bytes, at, Math.floor(value / 2 ** 32));
@@ -117,4 +219,9 @@ function writeUint32(bytes: Uint8Array, at: number, value: number): void {
   bytes[at + 1] = value >>> 16;
   bytes[at + 2] = value >>> 8;
   bytes[at + 3] = value;
+}
+
+function readUint32(bytes: Uint8Array, at: number): number {
+  const [a = 0, b = 0, c = 0, d = 0] = bytes.subarray(at, at + 4);
+  return ((a << 24) | (b << 16) | (c << 8) | d) >>> 0;
 }

@@ -51,7 +51,7 @@ export class Sessions {
   readonly #cache = new Map<number, Session>();
   /** In the cache, changed since `flush`. */
   readonly #changed = new Set<Session>();
-  readonly #deadlines = new ExpiryHeap();
+  readonly #deadlines = new ExpiryHeap<number>();
   readonly #row = new ByteWriter();
   #count = 0;
   /** Next id to give out; ids are never used again. */

@@ -1,14 +1,18 @@
 import {
   type Answer,
+  type ChangesPage,
+  type ChangesRequest,
   type Command,
+  type Compact,
+  type CompactResult,
   decodeCommand,
   type ErrorCode,
   type ErrorResult,
   encodeAnswer,
   KvError,
+  type LeaseOperation,
   type Operation,
   type Query,
-  type Range,
   type Refusal,
   type SessionRef,
   type Skip,
@@ -18,36 +22,34 @@ import {
   validateOperation,
   validateQuery,
 } from '../api/index.ts';
-import { assert, ByteReader, ByteWriter, DecodeError, unreachable } from '../lib/index.ts';
-import type { OrderedStore } from '../store/index.ts';
+import { assert, ByteWriter, DecodeError, type OrderedStore, unreachable } from '../lib/index.ts';
+import { Compaction } from './compaction.ts';
+import { Leases } from './leases.ts';
 import { KV_LIMITS, type KvLimits } from './limits.ts';
 import { Mvcc } from './mvcc.ts';
+import {
+  type KvPosition,
+  positionOf,
+  readCounters,
+  readPositionRow,
+  writeCounters,
+  writePositionRow,
+} from './position.ts';
 import { Sessions } from './sessions.ts';
-import { Tables } from './tables.ts';
+import { COUNTERS_KEY, POSITION_KEYS, POSITION_TABLE, Tables } from './tables.ts';
 import { executeTxn } from './txn.ts';
 
-/** Key of the one row of `counters`. */
-const COUNTERS_KEY = new Uint8Array(1);
-/** An empty store has revision 1, as etcd's: so 0 can mean "never" in a compare. */
-const FIRST_REVISION = 1;
-const FIRST_SESSION_ID = 1;
-const HASH_BYTES = 16;
-
-/** Commands of one log entry. */
+/** What one log entry says to the state machine. */
 export interface CommandBatch {
   /** The entry's index: ascending. */
   readonly index: number;
   readonly term: number;
   /** Log time, milliseconds: integer; one that runs back counts as the latest so far. */
   readonly timeMs: number;
-  /** Encoded commands. */
+  /** Encoded commands; none in an entry that only moves the position. */
   readonly commands: readonly Uint8Array[];
-}
-
-/** The last entry that the state contains; both 0 for none. */
-export interface Position {
-  readonly index: number;
-  readonly term: number;
+  /** The cluster's configuration, encoded, when this entry changed it; kept as it is. */
+  readonly conf: Uint8Array | null;
 }
 
 /**
@@ -56,35 +58,72 @@ export interface Position {
  * on the store of another goes on where that one was after its last batch.
  */
 export class KvStateMachine {
+  readonly #store: OrderedStore;
   readonly #tables: Tables;
+  readonly #limits: KvLimits;
+  readonly #leases: Leases;
   readonly #mvcc: Mvcc;
+  readonly #compaction: Compaction;
   readonly #sessions: Sessions;
   readonly #row = new ByteWriter();
-  #applied: Position = { index: 0, term: 0 };
+  /** Index of the last batch; 0 before the first. */
+  #index: number;
   #logTimeMs: number;
+  /** Changes that the commands of this batch made so far. */
+  #changes = 0;
 
+  /** @throws StateFormatError when the store's rows are of a version that this one can't read. */
   constructor({ store, limits = KV_LIMITS }: { store: OrderedStore; limits?: KvLimits }) {
-    this.#tables = new Tables(store);
-    this.#loadPosition();
-    const { revision, nextSessionId, logTimeMs } = this.#loadCounters();
+    this.#store = store;
+    const tables = new Tables(store);
+    this.#tables = tables;
+    const { index, hash } = readPositionRow(store.get(POSITION_TABLE, POSITION_KEYS.applied));
+    this.#index = index;
+    tables.restoreHash(hash);
+    const counters = readCounters(tables.get('counters', COUNTERS_KEY));
+    const { revision, compactRevision, logTimeMs, termStart } = counters;
+    this.#limits = limits;
     this.#logTimeMs = logTimeMs;
-    this.#mvcc = new Mvcc({ tables: this.#tables, limits, revision });
-    this.#sessions = new Sessions({
-      tables: this.#tables,
-      limits,
-      nextId: nextSessionId,
-      logTimeMs,
-    });
+    this.#leases = new Leases({ tables, limits, logTimeMs, termStart });
+    this.#mvcc = new Mvcc({ tables, limits, leases: this.#leases, revision, compactRevision });
+    this.#compaction = new Compaction({ tables, limits, next: counters.compactionNext });
+    this.#sessions = new Sessions({ tables, limits, nextId: counters.nextSessionId, logTimeMs });
   }
 
-  /** The last batch applied. */
-  get applied(): Position {
-    return this.#applied;
+  /** How far the state goes: up to the last batch applied. */
+  get position(): KvPosition {
+    return positionOf((table, key) => this.#store.get(table, key));
   }
 
   /** Revision of the newest change; 1 in an empty store. */
   get revision(): number {
     return this.#mvcc.revision;
+  }
+
+  /** The oldest revision that can be read; 0 while nothing was compacted. */
+  get compactRevision(): number {
+    return this.#mvcc.compactRevision;
+  }
+
+  /**
+   * True while rows below the compact revision wait for their removal. It goes on with every batch,
+   * also an empty one: whoever wants the room soon sees to it that there are some.
+   */
+  get compacting(): boolean {
+    return this.#compaction.next !== null;
+  }
+
+  /** Number of leases. */
+  get leases(): number {
+    return this.#leases.count;
+  }
+
+  /**
+   * Log time, milliseconds, at which a lease may be over; null without leases. A leader sees to it
+   * that an entry, if only an empty one, reaches that time: only entries end leases.
+   */
+  get nextLeaseDeadlineMs(): number | null {
+    return this.#leases.nextDeadlineMs;
   }
 
   /** Number of sessions. */
@@ -116,15 +155,19 @@ export class KvStateMachine {
    */
   apply(batch: CommandBatch): Uint8Array[] {
     const { index, term, timeMs } = batch;
-    assert(index > this.#applied.index, 'batch applied again', { index, applied: this.#applied });
+    assert(index > this.#index, 'batch applied again', { index, applied: this.#index });
     assert(Number.isSafeInteger(timeMs) && timeMs >= 0, 'log time out of range', { timeMs });
     this.#logTimeMs = Math.max(this.#logTimeMs, timeMs);
     this.#sessions.advanceTo(this.#logTimeMs);
+    this.#leases.advanceTo(this.#logTimeMs, term);
+    this.#changes = 0;
+    this.#endExpiredLeases();
     const answers = batch.commands.map((command) => this.#applyCommand(command));
     this.#sessions.flush();
+    this.#compaction.advance(this.#mvcc.compactRevision, this.#changes);
     this.#saveCounters();
-    this.#applied = { index, term };
-    this.#savePosition();
+    this.#index = index;
+    this.#savePosition(batch);
     return answers;
   }
 
@@ -133,15 +176,34 @@ export class KvStateMachine {
     return encodeAnswer(answerOf(() => this.#read(query)));
   }
 
-  #read(query: Query): Answer {
-    refuse(validateQuery(query));
-    if (query.query.type === 'resolve') return this.#sessions.resolve(query.query);
-    return this.#range(query.query);
+  /**
+   * A page of the history, from a revision on. Keys and values are views: they live until the next
+   * batch. Whoever follows asks again when `revision` has risen.
+   * @throws KvError COMPACTED.
+   */
+  changes(request: ChangesRequest): ChangesPage {
+    return this.#mvcc.changes(request);
   }
 
-  #range(range: Range): Answer {
+  #read({ serializable, query }: Query): Answer {
+    refuse(validateQuery({ serializable, query }));
+    const { revision } = this.#mvcc;
     this.#mvcc.begin();
-    return this.#mvcc.range(range);
+    switch (query.type) {
+      case 'range':
+        return this.#mvcc.range(query);
+      case 'resolve':
+        return this.#sessions.resolve(query);
+      case 'leaseTimeToLive': {
+        const times = this.#leases.timeToLive(query.lease);
+        const keys = query.keys ? this.#mvcc.attachedKeys(query.lease) : [];
+        return { type: 'leaseTimeToLive', revision, ...times, keys };
+      }
+      case 'leases':
+        return { type: 'leases', revision, leases: this.#leases.list() };
+      default:
+        return unreachable(query);
+    }
   }
 
   // ── commands ─────────────────────────────────────────────────────────────────────────────────
@@ -182,7 +244,7 @@ export class KvStateMachine {
       if (operation.type === 'skip') return { type: 'skip' };
       this.#mvcc.begin();
       const result = this.#change(operation);
-      this.#mvcc.commit();
+      this.#changes += this.#mvcc.commit();
       return result;
     });
   }
@@ -198,6 +260,12 @@ export class KvStateMachine {
         return this.#mvcc.delete(operation);
       case 'txn':
         return this.#changeAllOrNothing(operation);
+      case 'compact':
+        return this.#compact(operation);
+      case 'leaseGrant':
+      case 'leaseKeepAlive':
+      case 'leaseRevoke':
+        return this.#changeLease(operation);
       default:
         return unreachable(operation);
     }
@@ -215,47 +283,72 @@ export class KvStateMachine {
     }
   }
 
-  // ── counters and position ────────────────────────────────────────────────────────────────────
-
-  #loadCounters(): { revision: number; nextSessionId: number; logTimeMs: number } {
-    const row = this.#tables.get('counters', COUNTERS_KEY);
-    if (row === null) {
-      return { revision: FIRST_REVISION, nextSessionId: FIRST_SESSION_ID, logTimeMs: 0 };
-    }
-    const reader = new ByteReader(row);
-    const revision = reader.varint();
-    const nextSessionId = reader.varint();
-    const logTimeMs = reader.varint();
-    reader.end();
-    return { revision, nextSessionId, logTimeMs };
+  #compact({ revision }: Compact): CompactResult {
+    const previous = this.#mvcc.compactRevision;
+    this.#mvcc.compactTo(revision);
+    this.#compaction.start(previous);
+    return { type: 'compact', revision: this.#mvcc.revision };
   }
+
+  // ── leases ───────────────────────────────────────────────────────────────────────────────────
+
+  #changeLease(operation: LeaseOperation): Answer {
+    const { lease } = operation;
+    const { revision } = this.#mvcc;
+    switch (operation.type) {
+      case 'leaseGrant':
+        return { type: 'leaseGrant', revision, ttlMs: this.#leases.grant(operation) };
+      case 'leaseKeepAlive':
+        return { type: 'leaseKeepAlive', revision, ttlMs: this.#leases.keepAlive(lease) };
+      case 'leaseRevoke': {
+        this.#leases.demand(lease);
+        const deleted = this.#endLease(lease);
+        return { type: 'leaseRevoke', revision: this.#mvcc.visibleRevision, deleted };
+      }
+      default:
+        return unreachable(operation);
+    }
+  }
+
+  /** Those whose time is over: each with its keys in one revision, so many rows in one batch. */
+  #endExpiredLeases(): void {
+    let rowsLeft = this.#limits.expiryRowsPerBatchMax;
+    while (rowsLeft > 0) {
+      const lease = this.#leases.takeExpired();
+      if (lease === null) return;
+      this.#mvcc.begin();
+      rowsLeft -= this.#endLease(lease) + 1;
+      this.#changes += this.#mvcc.commit();
+    }
+  }
+
+  #endLease(lease: bigint): number {
+    const deleted = this.#mvcc.deleteAttached(lease);
+    this.#leases.remove(lease);
+    return deleted;
+  }
+
+  // ── counters and position ────────────────────────────────────────────────────────────────────
 
   #saveCounters(): void {
     this.#row.clear();
-    this.#row.varint(this.#mvcc.revision);
-    this.#row.varint(this.#sessions.nextId);
-    this.#row.varint(this.#logTimeMs);
+    writeCounters(this.#row, {
+      revision: this.#mvcc.revision,
+      nextSessionId: this.#sessions.nextId,
+      logTimeMs: this.#logTimeMs,
+      termStart: this.#leases.termStart,
+      compactRevision: this.#mvcc.compactRevision,
+      compactionNext: this.#compaction.next,
+    });
     const was = this.#tables.get('counters', COUNTERS_KEY);
     this.#tables.put('counters', COUNTERS_KEY, this.#row.view(), was);
   }
 
-  #loadPosition(): void {
-    const row = this.#tables.loadPosition();
-    if (row === null) return;
-    const reader = new ByteReader(row);
-    this.#applied = { index: reader.varint(), term: reader.varint() };
-    this.#tables.restoreHash(reader.raw(HASH_BYTES));
-    reader.end();
-  }
-
-  #savePosition(): void {
-    this.#tables.savePosition((hash) => {
-      this.#row.clear();
-      this.#row.varint(this.#applied.index);
-      this.#row.varint(this.#applied.term);
-      this.#row.raw(hash);
-      return this.#row.view();
-    });
+  #savePosition({ index, term, conf }: CommandBatch): void {
+    this.#row.clear();
+    writePositionRow(this.#row, { index, term, hash: this.#tables.saveHash() });
+    this.#store.put(POSITION_TABLE, POSITION_KEYS.applied, this.#row.view());
+    if (conf !== null) this.#store.put(POSITION_TABLE, POSITION_KEYS.conf, conf);
   }
 }
 
@@ -286,7 +379,9 @@ function answerOf(run: () => Answer): Answer {
 /** A refusal is an answer; anything else that is thrown is a bug, and goes on. */
 function errorOf(cause: unknown): ErrorResult {
   if (!(cause instanceof KvError)) throw cause;
-  return error(cause.code, cause.message);
+  const refusal = error(cause.code, cause.message);
+  const { compactRevision } = cause;
+  return compactRevision === null ? refusal : { ...refusal, compactRevision };
 }
 
 function error(code: ErrorCode, message: string): ErrorResult {

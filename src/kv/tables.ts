@@ -1,9 +1,8 @@
-import { assert } from '../lib/index.ts';
-import type { OrderedStore, RangeSpan, StoreEntry } from '../store/index.ts';
+import { assert, type OrderedStore, type RangeSpan, type StoreEntry } from '../lib/index.ts';
 import { RowSetHash } from './row-hash.ts';
 
 /** Tables of the replicated state and their numbers in the hash; never reused. docs/STATE.md. */
-const HASHED_TABLES = {
+export const HASHED_TABLES = {
   keys: 1,
   deleted: 2,
   history: 3,
@@ -11,13 +10,21 @@ const HASHED_TABLES = {
   names: 5,
   answers: 6,
   counters: 7,
+  leases: 8,
+  leaseKeys: 9,
 } as const;
 
 export type TableName = keyof typeof HASHED_TABLES;
 
-/** This member's own row: which entry was applied last, and the hash at that point. Not hashed. */
-const POSITION_TABLE = 'position';
-const POSITION_KEY = new Uint8Array(1);
+/** Key of the one row of `counters`. */
+export const COUNTERS_KEY = new Uint8Array(1);
+
+/**
+ * This member's own rows, which are not hashed. `applied`: the entry applied last and the hash
+ * there. `conf`: the configuration that the log gave last.
+ */
+export const POSITION_TABLE = 'position';
+export const POSITION_KEYS = { applied: Uint8Array.of(0), conf: Uint8Array.of(1) } as const;
 
 const EVERYTHING = { from: new Uint8Array(0), to: null } as const;
 
@@ -112,14 +119,9 @@ export class Tables {
     return hash.toString();
   }
 
-  /** Stores the index and the hash that belong to the rows as they are now. */
-  savePosition(encode: (hash: Uint8Array) => Uint8Array): void {
-    this.#store.put(POSITION_TABLE, POSITION_KEY, encode(this.#hash.save()));
-  }
-
-  /** What `savePosition` stored last; null in an empty store. */
-  loadPosition(): Uint8Array | null {
-    return this.#store.get(POSITION_TABLE, POSITION_KEY);
+  /** The hash as it stands in the position row. */
+  saveHash(): Uint8Array {
+    return this.#hash.save();
   }
 
   restoreHash(saved: Uint8Array): void {

@@ -1,14 +1,14 @@
 import {
   type Compare,
   isSingleKey,
-  type KeyValue,
   type Txn,
   type TxnOperation,
   type TxnOperationResult,
   type TxnResult,
 } from '../api/index.ts';
-import { compareBytes, EMPTY_BYTES, unreachable } from '../lib/index.ts';
+import { compareBytes, unreachable } from '../lib/index.ts';
 import { type Mvcc, ownedKeyValue } from './mvcc.ts';
+import type { KeyRow } from './rows.ts';
 
 /** Which way a transaction goes: decided for it and all inside it before anything is written. */
 interface Plan {
@@ -52,7 +52,7 @@ function runStep(mvcc: Mvcc, step: Step): TxnOperationResult {
     case 'range': {
       const result = mvcc.range(step);
       // What follows may change the table that these are views of.
-      return { ...result, kvs: result.kvs.map((kv) => ownedKeyValue(kv.key, kv)) };
+      return { ...result, kvs: result.kvs.map(ownedKeyValue) };
     }
     case 'nested':
       return runPlan(mvcc, step.plan);
@@ -63,12 +63,12 @@ function runStep(mvcc: Mvcc, step: Step): TxnOperationResult {
 
 // ── compares ───────────────────────────────────────────────────────────────────────────────────
 
-const MISSING: KeyValue = {
-  key: EMPTY_BYTES,
-  value: EMPTY_BYTES,
+const MISSING: KeyRow = {
   createRevision: 0,
   modRevision: 0,
+  modSub: 0,
   version: 0,
+  lease: null,
 };
 
 /**
@@ -78,26 +78,23 @@ const MISSING: KeyValue = {
 function holds(mvcc: Mvcc, compare: Compare): boolean {
   const { range } = compare;
   if (isSingleKey(range)) {
-    const row = mvcc.get(range.from);
-    return row === null ? holdsForMissing(compare) : holdsFor(compare, row);
+    const row = mvcc.find(range.from);
+    return row === null ? holdsForMissing(mvcc, compare) : holdsFor(mvcc, compare, row);
   }
   let empty = true;
-  for (const kv of mvcc.keys(range)) {
+  for (const { row } of mvcc.keys(range)) {
     empty = false;
-    if (!holdsFor(compare, kv)) return false;
+    if (!holdsFor(mvcc, compare, row)) return false;
   }
-  return empty ? holdsForMissing(compare) : true;
+  return empty ? holdsForMissing(mvcc, compare) : true;
 }
 
-function holdsForMissing(compare: Compare): boolean {
-  return compare.operand.target !== 'value' && holdsFor(compare, MISSING);
+function holdsForMissing(mvcc: Mvcc, compare: Compare): boolean {
+  return compare.operand.target !== 'value' && holdsFor(mvcc, compare, MISSING);
 }
 
-function holdsFor({ operand, relation }: Compare, kv: Omit<KeyValue, 'key'>): boolean {
-  const order =
-    operand.target === 'value'
-      ? compareBytes(kv.value, operand.value)
-      : kv[operand.target] - operand.value;
+function holdsFor(mvcc: Mvcc, { operand, relation }: Compare, row: KeyRow): boolean {
+  const order = orderOf(mvcc, operand, row);
   switch (relation) {
     case 'equal':
       return order === 0;
@@ -109,5 +106,20 @@ function holdsFor({ operand, relation }: Compare, kv: Omit<KeyValue, 'key'>): bo
       return order < 0;
     default:
       return unreachable(relation);
+  }
+}
+
+/** How the key stands to the operand: negative, 0 or positive. Leases are in the order of int64. */
+function orderOf(mvcc: Mvcc, operand: Compare['operand'], row: KeyRow): number {
+  switch (operand.target) {
+    case 'value':
+      return compareBytes(mvcc.valueOf(row), operand.value);
+    case 'lease': {
+      const lease = BigInt.asIntN(64, row.lease ?? 0n);
+      const other = BigInt.asIntN(64, operand.value);
+      return lease < other ? -1 : lease > other ? 1 : 0;
+    }
+    default:
+      return row[operand.target] - operand.value;
   }
 }

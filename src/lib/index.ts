@@ -1,10 +1,12 @@
 /**
  * Ground that every other folder stands on: assertions, bytes, our own binary reader and writer,
- * the protobuf wire format, UTF-8, a seeded generator. Pure: no Node, no clock, no I/O.
+ * the protobuf wire format, UTF-8, a seeded generator, the interface of ordered bytes. Pure: no
+ * Node, no clock, no I/O.
  */
 export { assert, InvariantViolation, unreachable } from './assert.ts';
 export { bytesKey, compareBytes, concatBytes, EMPTY_BYTES, equalBytes, hex } from './bytes.ts';
 export { type Deferred, deferred } from './deferred.ts';
+export type { KeySpan, OrderedStore, RangeSpan, StoreEntry } from './ordered-store.ts';
 export { Prng } from './prng.ts';
 export { ProtoReader, ProtoWriter } from './proto.ts';
 export { ByteReader, DecodeError } from './reader.ts';

@@ -52,6 +52,22 @@ export class ProtoWriter {
     this.#varint(value);
   }
 
+  /** The low 64 bits as a varint (uint64, and int64 in two's complement); 0 is left out. */
+  uint64(field: number, value: bigint): void {
+    if (value !== 0n) this.uint64Always(field, value);
+  }
+
+  uint64Always(field: number, value: bigint): void {
+    this.#reserve(2 * VARINT_BYTES_MAX);
+    this.#varint((field << 3) | VARINT);
+    let rest = BigInt.asUintN(64, value);
+    while (rest >= 0x80n) {
+      this.#bytes[this.#length++] = Number(rest & 0x7fn) | 0x80;
+      rest >>= 7n;
+    }
+    this.#bytes[this.#length++] = Number(rest);
+  }
+
   /** A boolean; false is left out. */
   bool(field: number, value: boolean): void {
     if (value) this.uintAlways(field, 1);
@@ -59,7 +75,10 @@ export class ProtoWriter {
 
   /** 64 opaque bits; 0 is left out. */
   fixed64(field: number, value: bigint): void {
-    if (value === 0n) return;
+    if (value !== 0n) this.fixed64Always(field, value);
+  }
+
+  fixed64Always(field: number, value: bigint): void {
     this.#reserve(VARINT_BYTES_MAX + 8);
     this.#varint((field << 3) | FIXED64);
     this.#view.setBigUint64(this.#length, value, true);
@@ -228,6 +247,24 @@ export class ProtoReader {
     return this.#varint();
   }
 
+  /** All 64 bits of a varint: uint64, and int64 in two's complement. */
+  uint64(): bigint {
+    this.#expect(VARINT);
+    return this.#varint64();
+  }
+
+  /** What this field adds to a list of integers: one, or several in the packed form. */
+  uint64s(): bigint[] {
+    if (this.#wire === VARINT) return [this.#varint64()];
+    const length = this.#length();
+    this.#demand(length);
+    const end = this.#at + length;
+    const values: bigint[] = [];
+    while (this.#at < end) values.push(this.#varint64());
+    if (this.#at !== end) throw this.error('packed list ends within an integer');
+    return values;
+  }
+
   bool(): boolean {
     const value = this.uint();
     if (value > 1) throw this.error(`boolean is ${value}`);
@@ -321,6 +358,24 @@ export class ProtoReader {
       scale *= 0x80;
     }
     throw this.error('varint beyond 2^53 - 1');
+  }
+
+  /** Bits beyond the 64th are cut off, as every protobuf reader does it. */
+  #varint64(): bigint {
+    let low = 0;
+    let lowBits = 0;
+    for (; lowBits < 49; lowBits += 7) {
+      const byte = this.#bytes[this.#advance(1)] as number;
+      low += (byte & 0x7f) * 2 ** lowBits;
+      if (byte < 0x80) return BigInt(low);
+    }
+    let value = BigInt(low);
+    for (let shift = lowBits; shift < 7 * VARINT_BYTES_MAX; shift += 7) {
+      const byte = this.#bytes[this.#advance(1)] as number;
+      value |= BigInt(byte & 0x7f) << BigInt(shift);
+      if (byte < 0x80) return BigInt.asUintN(64, value);
+    }
+    throw this.error('varint longer than 10 bytes');
   }
 
   /** A varint whose value nobody wants may have all 64 bits. */

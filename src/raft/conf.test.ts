@@ -1,14 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { EMPTY_BYTES, InvariantViolation } from '../lib/index.ts';
-import {
-  applyConfChange,
-  ConfHistory,
-  confProblem,
-  equalConf,
-  isJoint,
-  membersOf,
-} from './conf.ts';
+import { applyConfChange, ConfHistory, confProblem, isJoint, membersOf } from './conf.ts';
 import { voteResult } from './quorum.ts';
 import type { ConfChange, ConfState, MemberChange, MemberId } from './types.ts';
 
@@ -202,13 +195,4 @@ describe('ConfHistory', () => {
     const history = new ConfHistory(0, THREE);
     expect(() => history.push(1, leaveJoint)).toThrow('does not fit');
   });
-});
-
-test('equalConf looks at every field', () => {
-  const full = changed(THREE, enterJoint([{ action: 'addLearner', memberId: 3n }], true));
-  expect(equalConf(full, { ...full })).toBe(true);
-  for (const key of ['voters', 'outgoingVoters', 'learners', 'learnersNext'] as const) {
-    expect(equalConf(full, { ...full, [key]: [7n] })).toBe(false);
-  }
-  expect(equalConf(full, { ...full, autoLeave: false })).toBe(false);
 });

@@ -38,17 +38,6 @@ export function membersOf(conf: ConfState): MemberId[] {
   return sorted(new Set([...conf.voters, ...conf.outgoingVoters, ...conf.learners]));
 }
 
-/** True when both configurations say the same. */
-export function equalConf(a: ConfState, b: ConfState): boolean {
-  return (
-    equalIds(a.voters, b.voters) &&
-    equalIds(a.outgoingVoters, b.outgoingVoters) &&
-    equalIds(a.learners, b.learners) &&
-    equalIds(a.learnersNext, b.learnersNext) &&
-    a.autoLeave === b.autoLeave
-  );
-}
-
 /** What is wrong with a configuration, or null. The configuration without anybody is valid. */
 export function confProblem(conf: ConfState): string | null {
   const { voters, outgoingVoters, learners, learnersNext } = conf;
@@ -141,10 +130,6 @@ function sorted(ids: ReadonlySet<MemberId>): MemberId[] {
 
 function isAscending(ids: readonly MemberId[]): boolean {
   return ids.every((id, i) => i === 0 || (ids[i - 1] as MemberId) < id);
-}
-
-function equalIds(a: readonly MemberId[], b: readonly MemberId[]): boolean {
-  return a.length === b.length && a.every((id, i) => id === b[i]);
 }
 
 /** One configuration and where in the log it began. */

@@ -178,3 +178,42 @@ describe('a leader whose connection broke (the process died)', () => {
     expect(only(solo.tick(ELECTION_TICKS - 1), 'preVote')).toEqual([]);
   });
 });
+
+describe('a member that may have lost what it promised up to a term', () => {
+  const lost = { term: 6, rejoinFloorTerm: 5 } as const;
+
+  test('refuses votes, however good the candidate', () => {
+    const solo = new Solo(lost);
+    const [poll] = solo.receive(preVote({ term: 8, lastLogIndex: 9, lastLogTerm: 7 }));
+    expect(poll).toMatchObject({ type: 'preVoteReply', granted: false });
+    const [vote] = solo.receive(requestVote({ term: 8, lastLogIndex: 9, lastLogTerm: 7 }));
+    expect(vote).toMatchObject({ type: 'requestVoteReply', term: 8, granted: false });
+  });
+
+  test('never campaigns, not even when it is asked to', () => {
+    const solo = new Solo(lost);
+    expect(only(solo.tick(10 * ELECTION_TICKS), 'preVote')).toEqual([]);
+    solo.receive(heartbeat({ term: 6 }));
+    expect(solo.receive(timeoutNow({ term: 6 }))).toEqual([]);
+  });
+
+  test('makes a leader step down that may count what is lost', () => {
+    const solo = new Solo(lost);
+    const sent = solo.receive(appendEntries({ term: 5, entries: [] }));
+    expect(sent).toMatchObject([{ type: 'appendEntriesReply', term: 6, accepted: false }]);
+    expect(solo.raft.leader).toBeNull();
+  });
+
+  test('votes again once its log ends in a later term', () => {
+    const solo = new Solo(lost);
+    const old: Entry = { kind: 'empty', index: 1, term: 4 };
+    const first: Entry = { kind: 'empty', index: 2, term: 7 };
+    solo.receive(appendEntries({ term: 7, entries: [old] }));
+    const early = solo.receive(requestVote({ term: 8, lastLogIndex: 9, lastLogTerm: 7 }));
+    expect(early).toEqual([]); // it hears its leader
+    solo.receive(appendEntries({ term: 7, prevLogIndex: 1, prevLogTerm: 4, entries: [first] }));
+    solo.tick(2 * ELECTION_TICKS);
+    const request = requestVote({ term: 9, lastLogIndex: 9, lastLogTerm: 8 });
+    expect(only(solo.receive(request), 'requestVoteReply')).toMatchObject([{ granted: true }]);
+  });
+});

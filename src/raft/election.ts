@@ -57,8 +57,15 @@ function startCampaign(state: State, leadershipTransfer: boolean): void {
  * win, and then it leads until the change is committed (thesis §4.2.2). It never counts its own
  * vote.
  */
-function mayCampaign({ id, log }: State): boolean {
-  return (isVoter(log.conf, id) || isVoter(log.committedConf, id)) && !log.snapshotPending;
+function mayCampaign(state: State): boolean {
+  const { id, log } = state;
+  if (log.snapshotPending || isRejoining(state)) return false;
+  return isVoter(log.conf, id) || isVoter(log.committedConf, id);
+}
+
+/** True while this log may lack what it once promised; see `rejoinFloorTerm`. */
+function isRejoining({ log, settings: { rejoinFloorTerm } }: State): boolean {
+  return rejoinFloorTerm !== null && log.lastTerm <= rejoinFloorTerm;
 }
 
 /**
@@ -86,7 +93,8 @@ export function handleRequestVote(state: State, message: RequestVote): void {
 /** True when term, earlier vote and log allow a vote. */
 function mayVoteFor(state: State, message: PreVote | RequestVote): boolean {
   const { lastLogIndex: index, lastLogTerm: term } = message;
-  return isTermOpen(state, message) && state.log.isUpToDate({ index, term });
+  if (isRejoining(state) || !isTermOpen(state, message)) return false;
+  return state.log.isUpToDate({ index, term });
 }
 
 function isTermOpen(state: State, { from, term }: PreVote | RequestVote): boolean {

@@ -76,7 +76,7 @@ function rejectAppend(
 
 function handleHeartbeat(state: State, { from, commitIndex, readAttempt }: Heartbeat): void {
   state.log.commitTo(commitIndex);
-  state.outbox.send({ type: 'heartbeatReply', ...envelope(state, from), readAttempt });
+  replyHeartbeat(state, from, readAttempt);
 }
 
 /** Raft §7, Fig. 13; the state itself came outside the core. */
@@ -84,8 +84,16 @@ function handleInstallSnapshot(state: State, { from, snapshot }: InstallSnapshot
   const { log } = state;
   if (log.matches(snapshot)) log.commitTo(snapshot.index);
   else if (snapshot.index > log.commitIndex) log.restore(snapshot);
-  const reply = { ...envelope(state, from), matchIndex: log.commitIndex };
-  state.outbox.send({ type: 'installSnapshotReply', ...reply });
+  replyInstallSnapshot(state, from);
+}
+
+function replyInstallSnapshot(state: State, to: MemberId): void {
+  const matchIndex = state.log.commitIndex;
+  state.outbox.send({ type: 'installSnapshotReply', ...envelope(state, to), matchIndex });
+}
+
+function replyHeartbeat(state: State, to: MemberId, readAttempt: number | null): void {
+  state.outbox.send({ type: 'heartbeatReply', ...envelope(state, to), readAttempt });
 }
 
 /**
@@ -102,17 +110,9 @@ export function refuseStaleLeader(
       // Only the term matters to it; logs always match before their first entry.
       return rejectAppend(state, message, { hintIndex: 0, hintTerm: 0 });
     case 'heartbeat':
-      state.outbox.send({
-        type: 'heartbeatReply',
-        ...envelope(state, message.from),
-        readAttempt: null,
-      });
-      return;
-    case 'installSnapshot': {
-      const reply = { ...envelope(state, message.from), matchIndex: state.log.commitIndex };
-      state.outbox.send({ type: 'installSnapshotReply', ...reply });
-      return;
-    }
+      return replyHeartbeat(state, message.from, null);
+    case 'installSnapshot':
+      return replyInstallSnapshot(state, message.from);
     default:
       unreachable(message);
   }

@@ -15,7 +15,7 @@ import {
   appendAsLeader,
   handleAppendEntriesReply,
   handleHeartbeatReply,
-  handleInstallSnapshotReply,
+  noteMatch,
 } from './replication.ts';
 import { becomeFollower } from './roles.ts';
 import { envelope, type LeaderRole, type State } from './state.ts';
@@ -71,7 +71,7 @@ function stepPeerReply(
       handleHeartbeatReply(state, peer);
       return handleReadConfirmation(state, role, message);
     case 'installSnapshotReply':
-      return handleInstallSnapshotReply(state, peer, message);
+      return noteMatch(state, peer, message.matchIndex);
     default:
       unreachable(message);
   }

@@ -138,7 +138,7 @@ describe('commit and apply', () => {
     expect(log.commitTo(2)).toBe(true);
     expect(log.commitTo(1)).toBe(false);
     expect(log.commitIndex).toBe(2);
-    expect(() => log.commitTo(4)).toThrow('acknowledged entries were lost');
+    expect(() => log.commitTo(4)).toThrow('the log lost entries that it had acknowledged');
   });
 
   test('entries are handed out once committed and durable, in order, within the bound', () => {
@@ -245,8 +245,10 @@ describe('configurations', () => {
     log.append(addVoter(3, 1, 4n));
     log.takeApplicable(1000);
     log.appliedTo(2);
-    expect(log.snapshotAt(2)).toEqual(snapshotAt(2, 1));
-    expect(() => log.snapshotAt(3)).toThrow('not applied');
+    expect(log.confAt(2)).toEqual(CONF);
+    expect(log.confAt(3).voters).toContain(4n);
+    log.compact(2);
+    expect(log.snapshot).toEqual(snapshotAt(2, 1));
   });
 });
 
@@ -255,21 +257,30 @@ describe('compact', () => {
     const log = logOf([1, 1, 2, 2], { commitIndex: 3 });
     log.takeApplicable(1000);
     log.appliedTo(3);
-    log.compact(snapshotAt(3, 2));
-    log.compact(snapshotAt(2, 1));
+    log.compact(3);
+    log.compact(2);
     expect([log.firstIndex, log.lastIndex, log.snapshot.index]).toEqual([4, 4, 3]);
-    expect(log.snapshotAt(2)).toBeNull();
     expect(termsOf(log)).toEqual([2]);
   });
 
-  test('never beyond what is applied, and never with another history', () => {
+  test('never beyond what is applied', () => {
     const log = logOf([1, 1, 1], { commitIndex: 3 });
-    expect(() => log.compact(snapshotAt(1, 1))).toThrow('not applied');
-    log.takeApplicable(1000);
+    expect(() => log.compact(1)).toThrow('not applied');
+  });
+
+  test('size and tail follow every change of the entries', () => {
+    const log = logOf([1, 1, 2, 2], { commitIndex: 2 });
+    const each = entryBytes(entries([1], 1)[0] as Entry);
+    expect([log.bytes, log.tailAfter(each * 2), log.tailAfter(each - 1)]).toEqual([4 * each, 2, 4]);
+    expect(log.tailAfter(1_000)).toBe(0);
+    log.merge(entries([3], 3));
+    expect(log.bytes).toBe(3 * each);
+    log.takeApplicable(1_000);
     log.appliedTo(2);
-    expect(() => log.compact(snapshotAt(2, 9))).toThrow('another history');
-    const confState = { ...CONF, voters: [1n] };
-    expect(() => log.compact({ index: 2, term: 1, confState })).toThrow('another history');
+    log.compact(2);
+    expect([log.bytes, log.tailAfter(1_000)]).toEqual([each, 2]);
+    log.restore(snapshotAt(10, 3));
+    expect([log.bytes, log.tailAfter(1_000)]).toEqual([0, 10]);
   });
 });
 
@@ -295,7 +306,7 @@ describe('restore', () => {
     log.restore(snapshotAt(20, 3));
     log.confirmWritten(first.sequence);
     expect([log.durableIndex, log.snapshotPending, log.applied]).toEqual([10, true, 0]);
-    log.compact(snapshotAt(10, 3));
+    log.compact(10);
     log.confirmWritten(log.takeUnwritten().sequence);
     expect([log.durableIndex, log.snapshotPending, log.applied]).toEqual([20, false, 20]);
   });

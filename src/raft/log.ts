@@ -1,6 +1,6 @@
 import { assert } from '../lib/index.ts';
 import { entryBytes } from './codec.ts';
-import { ConfHistory, equalConf } from './conf.ts';
+import { ConfHistory } from './conf.ts';
 import type { ConfState, Entry, SnapshotMeta } from './types.ts';
 import { PendingWrites } from './writes.ts';
 
@@ -17,6 +17,12 @@ import { PendingWrites } from './writes.ts';
  * commit and durable may stand in either order. While a snapshot waits to become durable,
  * everything left of it is the snapshot itself: durable < snapshot, and nothing is handed out.
  */
+
+/** What it means, and what to do: no correct disk and no correct leader come here. */
+const LOST_ENTRIES =
+  'the log lost entries that it had acknowledged: its directory was restored from an older copy, ' +
+  'or the disk lied about a sync. Move the directory away and start with an empty one: it ' +
+  'asks the others and catches up';
 
 /** A place in the log. Two logs that share one are equal up to it: Log Matching, Raft §5.3. */
 export interface LogPosition {
@@ -37,6 +43,8 @@ export class RaftLog {
   #snapshot: SnapshotMeta;
   /** Entries from snapshot.index + 1 on, without a gap, terms never descending. */
   #entries: Entry[] = [];
+  /** Size of `#entries`. */
+  #bytes = 0;
   #confs: ConfHistory;
   #commitIndex: number;
   #durableIndex: number;
@@ -71,6 +79,11 @@ export class RaftLog {
 
   get lastTerm(): number {
     return this.#entries[this.#entries.length - 1]?.term ?? this.#snapshot.term;
+  }
+
+  /** Size of the entries that are here, in bytes. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   /** Highest index known committed; never decreases. */
@@ -181,6 +194,7 @@ export class RaftLog {
     });
     assert(entry.term >= this.lastTerm, 'terms descend in the log', { index: entry.index });
     this.#entries.push(entry);
+    this.#bytes += entryBytes(entry);
     if (entry.kind === 'confChange') this.#confs.push(entry.index, entry.change);
   }
 
@@ -203,6 +217,7 @@ export class RaftLog {
       from,
       commitIndex: this.#commitIndex,
     });
+    this.#bytes -= this.bytesBetween(from - 1, this.lastIndex);
     this.#entries.length = from - this.firstIndex;
     this.#confs.truncate(from);
     this.#unwriteFrom(from);
@@ -217,7 +232,7 @@ export class RaftLog {
   /** Raises the commit index, as only `restore` does besides; false when it was as high before. */
   commitTo(index: number): boolean {
     if (index <= this.#commitIndex) return false;
-    assert(index <= this.lastIndex, 'commit beyond the log: acknowledged entries were lost', {
+    assert(index <= this.lastIndex, LOST_ENTRIES, {
       index,
       lastIndex: this.lastIndex,
     });
@@ -234,6 +249,7 @@ export class RaftLog {
     this.#unwriteFrom(this.#commitIndex + 1);
     this.#snapshot = snapshot;
     this.#entries = [];
+    this.#bytes = 0;
     this.#confs = new ConfHistory(snapshot.index, snapshot.confState);
     this.#commitIndex = snapshot.index;
     this.#writtenIndex = snapshot.index;
@@ -288,25 +304,30 @@ export class RaftLog {
     this.#applied = Math.max(this.#applied, index);
   }
 
-  /** What a snapshot at an applied index stands for; null when that is compacted already. */
-  snapshotAt(index: number): SnapshotMeta | null {
-    assert(index <= this.#applied, 'snapshot of what is not applied', { index });
-    const term = this.termAt(index);
-    return term === null ? null : { index, term, confState: this.#confs.at(index) };
+  /** The lowest index behind which at most `bytesMax` of entries are left. */
+  tailAfter(bytesMax: number): number {
+    let index = this.lastIndex;
+    for (let bytes = 0; index >= this.firstIndex; index--) {
+      bytes += entryBytes(this.#entryAt(index));
+      if (bytes > bytesMax) break;
+    }
+    return index;
   }
 
-  /** Forgets entries up to an applied index; an older snapshot than the last changes nothing. */
-  compact(snapshot: SnapshotMeta): void {
-    if (snapshot.index <= this.#snapshot.index) return;
-    const own = this.snapshotAt(snapshot.index);
-    assert(
-      own?.term === snapshot.term && equalConf(own.confState, snapshot.confState),
-      'snapshot of another history',
-      { own, snapshot },
-    );
-    this.#entries.splice(0, snapshot.index - this.#snapshot.index);
-    this.#snapshot = own;
-    this.#confs.compact(snapshot.index);
+  /** The configuration in force for the log that ends at `index`, which is not compacted. */
+  confAt(index: number): ConfState {
+    return this.#confs.at(index);
+  }
+
+  /** Forgets entries up to an applied index; one that is compacted already changes nothing. */
+  compact(index: number): void {
+    if (index <= this.#snapshot.index) return;
+    assert(index <= this.#applied, 'compaction of what is not applied', { index });
+    const { term } = this.#entryAt(index);
+    this.#bytes -= this.bytesBetween(this.#snapshot.index, index);
+    this.#entries.splice(0, index - this.#snapshot.index);
+    this.#confs.compact(index);
+    this.#snapshot = { index, term, confState: this.confAt(index) };
   }
 
   #entryAt(index: number): Entry {

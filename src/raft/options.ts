@@ -16,6 +16,13 @@ export interface RaftOptions {
    * hardState.commitIndex, which is written lazily: what was applied was committed.
    */
   readonly applied: number;
+  /**
+   * Set for a member that may have lost what it promised in terms up to this one (a damaged or
+   * wiped disk). Its hard state's term must be higher. It neither votes nor campaigns until its log
+   * ends in a later term: then a leader that won without it has brought back what it had
+   * acknowledged (docs/decisions/0007). Default null.
+   */
+  readonly rejoinFloorTerm?: number | null;
   /** Uniform integers 0 … 2^32 − 1: for election timeouts and the first read round's id. */
   readonly random: { uint32(): number };
   /** Ticks without a leader before a campaign; drawn from [this, 2 × this). */

@@ -14,7 +14,7 @@ import { becomeFollower, drawTimeoutTicks, hastenElection } from './roles.ts';
 import { leaderOf, type State, type Writable } from './state.ts';
 import { step } from './step.ts';
 import { startTransfer } from './transfer.ts';
-import type { ConfChange, ConfState, HardState, MemberId, Role, SnapshotMeta } from './types.ts';
+import type { ConfChange, ConfState, HardState, MemberId, Role } from './types.ts';
 
 /** Distance of two incarnations' read rounds: a late answer must not meet a namesake. */
 const READ_ROUNDS_PER_INCARNATION = 2 ** 20;
@@ -30,13 +30,14 @@ export class Raft {
   /** @throws InvariantViolation when what was recovered contradicts itself. */
   constructor(options: RaftOptions) {
     const { id, random, electionTimeoutTicks, heartbeatTicks, limits, hardState } = options;
+    const { rejoinFloorTerm = null } = options;
     assert(id > 0n, 'a member id is positive', { id });
     const oftenEnough = heartbeatTicks >= 1 && heartbeatTicks < electionTimeoutTicks;
     assert(oftenEnough, 'heartbeats are too rare', { heartbeatTicks, electionTimeoutTicks });
     this.id = id;
     this.#state = {
       id,
-      settings: { random, electionTimeoutTicks, heartbeatTicks, limits },
+      settings: { random, electionTimeoutTicks, heartbeatTicks, limits, rejoinFloorTerm },
       log: openLog(options),
       outbox: new Outbox(),
       term: hardState?.term ?? 0,
@@ -49,6 +50,7 @@ export class Raft {
     };
     const { term, log } = this.#state;
     assert(log.lastTerm <= term, 'the log is ahead of the term', { lastTerm: log.lastTerm, term });
+    assert(rejoinFloorTerm === null || term > rejoinFloorTerm, 'back in a term that was lost');
     this.#hardState = this.#currentHardState();
   }
 
@@ -77,6 +79,11 @@ export class Raft {
   /** Index of the first entry that is not compacted; lastIndex + 1 when all are. */
   get firstIndex(): number {
     return this.#state.log.firstIndex;
+  }
+
+  /** Size of the entries in memory, in bytes. */
+  get logBytes(): number {
+    return this.#state.log.bytes;
   }
 
   /** The configuration in force: that of the last change in the log, committed or not. */
@@ -191,17 +198,29 @@ export class Raft {
     this.#state.log.appliedTo(index);
   }
 
-  /**
-   * What a snapshot at an applied index stands for: its term and the configuration in force there.
-   * Null when the log starts after `index`.
-   */
-  snapshotAt(index: number): SnapshotMeta | null {
-    return this.#state.log.snapshotAt(index);
+  /** The lowest index behind which at most `bytesMax` of entries are left. */
+  tailAfter(bytesMax: number): number {
+    return this.#state.log.tailAfter(bytesMax);
   }
 
-  /** Forgets entries up to `snapshot.index`, which the state machine now holds durably. */
-  compact(snapshot: SnapshotMeta): void {
-    this.#state.log.compact(snapshot);
+  /** Lowest matchIndex of the peers that answer and get the log; null: nobody, or not leader. */
+  get neededIndex(): number | null {
+    const { role, tick, settings } = this.#state;
+    if (role.name !== 'leader') return null;
+    const fed = [...role.peers.values()].filter(
+      (peer) => peer.state !== 'snapshot' && tick - peer.heardTick < settings.electionTimeoutTicks,
+    );
+    return fed.length === 0 ? null : Math.min(...fed.map((peer) => peer.matchIndex));
+  }
+
+  /** The configuration in force for the log that ends at `index`, which is not compacted. */
+  confAt(index: number): ConfState {
+    return this.#state.log.confAt(index);
+  }
+
+  /** Forgets entries up to an applied index, which the state machine now holds durably. */
+  compact(index: number): void {
+    this.#state.log.compact(index);
   }
 
   /**

@@ -27,9 +27,8 @@ import {
 export function askRead(state: State, requestId: number): void {
   const request = { from: state.id, requestId, askedTick: state.tick };
   const { role } = state;
-  if (role.name === 'leader') enqueueRead(state, role.reads, request);
-  else if (role.name === 'follower' && role.leader !== null)
-    enqueueRead(state, role.reads, request);
+  const mayAsk = role.name === 'leader' || (role.name === 'follower' && role.leader !== null);
+  if (mayAsk) enqueueRead(state, role.reads, request);
   else answerRead(state, request, null);
 }
 

@@ -1,7 +1,7 @@
 import { assert } from '../lib/index.ts';
 import { entryBytes } from './codec.ts';
 import { isMember } from './conf.ts';
-import type { AppendEntriesReply, InstallSnapshotReply } from './message.ts';
+import type { AppendEntriesReply } from './message.ts';
 import type { Progress } from './progress.ts';
 import { quorumValue } from './quorum.ts';
 import { envelope, type LeaderRole, type State } from './state.ts';
@@ -102,15 +102,8 @@ export function handleAppendEntriesReply(
   peer.rejected({ prevLogIndex, retryIndex });
 }
 
-export function handleInstallSnapshotReply(
-  state: State,
-  peer: Progress,
-  { matchIndex }: InstallSnapshotReply,
-): void {
-  noteMatch(state, peer, matchIndex);
-}
-
-function noteMatch({ log }: State, peer: Progress, matchIndex: number): void {
+/** A follower has everything up to `matchIndex`. */
+export function noteMatch({ log }: State, peer: Progress, matchIndex: number): void {
   assert(matchIndex <= log.lastIndex, 'a follower has more than its leader', {
     matchIndex,
     lastIndex: log.lastIndex,

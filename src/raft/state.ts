@@ -62,7 +62,7 @@ export type RoleState = FollowerRole | PreCandidateRole | CandidateRole | Leader
 export type Settings = Pick<
   RaftOptions,
   'random' | 'electionTimeoutTicks' | 'heartbeatTicks' | 'limits'
->;
+> & { readonly rejoinFloorTerm: number | null };
 
 /**
  * What one member knows. The fields are read-only for everybody but their one writer, which

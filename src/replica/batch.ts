@@ -14,10 +14,14 @@ export interface Batch {
   readonly commands: readonly Uint8Array[];
 }
 
+/** Upper bound of a batch's encoded size. `commandBytes`: of all commands together. */
+export function batchBytes(commandBytes: number, count: number): number {
+  return 32 + commandBytes + 8 * count;
+}
+
 export function encodeBatch(batch: Batch): Uint8Array {
-  let bytes = 32;
-  for (const command of batch.commands) bytes += command.length + 8;
-  const writer = new ByteWriter(bytes);
+  const commandBytes = batch.commands.reduce((sum, command) => sum + command.length, 0);
+  const writer = new ByteWriter(batchBytes(commandBytes, batch.commands.length));
   writer.u8(VERSION);
   writer.varint(batch.timeMs);
   writer.varint(batch.commands.length);

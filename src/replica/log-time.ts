@@ -6,14 +6,22 @@
 export class LogTime {
   readonly #nowMs: () => number;
   /** A log time, and when on our own clock it was that time. */
-  #baseMs = 0;
+  #baseMs: number;
   #baseAtMs: number;
   /** Log time of the newest applied entry. */
-  #appliedMs = 0;
+  #appliedMs: number;
 
-  constructor(nowMs: () => number) {
+  /** `appliedMs`: the log time of the state's last entry. */
+  constructor(nowMs: () => number, appliedMs: number) {
     this.#nowMs = nowMs;
+    this.#baseMs = appliedMs;
     this.#baseAtMs = nowMs();
+    this.#appliedMs = appliedMs;
+  }
+
+  /** Log time of the newest applied entry, milliseconds; never runs backwards. */
+  get appliedMs(): number {
+    return this.#appliedMs;
   }
 
   /** Stamp for an entry proposed now, whole milliseconds. */
@@ -22,7 +30,8 @@ export class LogTime {
   }
 
   /**
-   * Takes an applied entry's stamp; returns the entry's log time, never below an earlier entry's.
+   * Takes an applied entry's stamp, or the time of a state that took the place of the own one;
+   * returns the log time then, never below an earlier one.
    */
   applyMs(stampMs: number): number {
     if (stampMs > this.stampMs()) {

@@ -13,7 +13,7 @@ function answerOf(pending: Pending<ProposeOutcome>): string | null {
 
 describe('commands', () => {
   test('a command is applied on every member, and its proposer gets its own answer', () => {
-    group = new Group(3, 1);
+    group = new Group({ size: 3, seed: 1 });
     const leader = group.leader();
     const calls = ['a', 'b', 'c'].map((text) => group.propose(leader, text));
     group.clock.advance(200);
@@ -22,7 +22,7 @@ describe('commands', () => {
   });
 
   test('all commands of one turn become one log entry', () => {
-    group = new Group(3, 2);
+    group = new Group({ size: 3, seed: 2 });
     const leader = group.leader();
     for (let i = 0; i < 1000; i++) group.propose(leader, `c${i}`);
     group.clock.advance(200);
@@ -31,7 +31,7 @@ describe('commands', () => {
   });
 
   test('a lone member decides alone, after its own disk', () => {
-    group = new Group(1, 3);
+    group = new Group({ size: 1, seed: 3 });
     const leader = group.leader();
     leader.wal.syncMs = 50;
     const call = group.propose(leader, 'x');
@@ -42,7 +42,7 @@ describe('commands', () => {
   });
 
   test('a follower refuses at once and names the leader', () => {
-    group = new Group(3, 4);
+    group = new Group({ size: 3, seed: 4 });
     const leader = group.leader();
     group.clock.advance(100);
     const [follower] = group.followers();
@@ -51,7 +51,7 @@ describe('commands', () => {
   });
 
   test('an undecided command is answered "timeout" after the request timeout', () => {
-    group = new Group(3, 5);
+    group = new Group({ size: 3, seed: 5 });
     const leader = group.leader();
     for (const member of group.members) member.wal.stalled = true;
     leader.wal.stalled = false;
@@ -61,7 +61,7 @@ describe('commands', () => {
   });
 
   test('a restarted member applies its log again and ends where the others are', () => {
-    group = new Group(3, 6);
+    group = new Group({ size: 3, seed: 6 });
     const leader = group.leader();
     for (const text of ['a', 'b', 'c']) group.propose(leader, text);
     group.clock.advance(300);
@@ -74,7 +74,7 @@ describe('commands', () => {
 
 describe('discarded commands leave no caller waiting', () => {
   test('a leader cut off with 100 parked commands answers all when it loses leadership', () => {
-    group = new Group(3, 7);
+    group = new Group({ size: 3, seed: 7 });
     const old = group.leader();
     group.clock.advance(100);
     group.isolate(old);
@@ -88,7 +88,7 @@ describe('discarded commands leave no caller waiting', () => {
   });
 
   test('answers are matched by index and term: a re-used index answers nobody else', () => {
-    group = new Group(3, 8);
+    group = new Group({ size: 3, seed: 8 });
     const old = group.leader();
     group.clock.advance(100);
     group.isolate(old);
@@ -104,14 +104,14 @@ describe('discarded commands leave no caller waiting', () => {
   });
 
   test('closing answers everything that waits', async () => {
-    group = new Group(3, 9);
+    group = new Group({ size: 3, seed: 9 });
     const leader = group.leader();
     group.isolate(leader);
     const parked = Array.from({ length: 100 }, () => group.propose(leader, 'x'));
     group.clock.advance(5);
     const queued = group.propose(leader, 'y');
     const read = group.read(leader);
-    await leader.replica.close();
+    await group.stop(leader);
     expect(new Set(parked.map((call) => call.outcome?.type))).toEqual(new Set(['leadershipLost']));
     expect(queued.outcome).toEqual({ type: 'stopped' });
     expect(read.outcome).toEqual({ type: 'stopped' });
@@ -121,7 +121,7 @@ describe('discarded commands leave no caller waiting', () => {
 
 describe('reads', () => {
   test('a barrier is confirmed on any member, behind every acknowledged write', () => {
-    group = new Group(3, 10);
+    group = new Group({ size: 3, seed: 10 });
     const leader = group.leader();
     const write = group.propose(leader, 'w');
     group.clock.advanceUntil(() => write.outcome !== null, 1_000);
@@ -134,7 +134,7 @@ describe('reads', () => {
   });
 
   test('a leader that is cut off confirms no read', () => {
-    group = new Group(3, 11);
+    group = new Group({ size: 3, seed: 11 });
     const old = group.leader();
     group.clock.advance(100);
     group.isolate(old);
@@ -146,7 +146,7 @@ describe('reads', () => {
 
 describe('time and disk', () => {
   test('log time goes on after a change of leader and never runs backwards', () => {
-    group = new Group(3, 12);
+    group = new Group({ size: 3, seed: 12 });
     const first = group.leader();
     group.propose(first, 'a');
     group.clock.advance(5_000);
@@ -163,7 +163,7 @@ describe('time and disk', () => {
   });
 
   test('a leader whose disk stands still steps down within two election timeouts', () => {
-    group = new Group(3, 13);
+    group = new Group({ size: 3, seed: 13 });
     const old = group.leader();
     group.clock.advance(100);
     old.wal.stalled = true;
@@ -178,16 +178,16 @@ describe('time and disk', () => {
   });
 
   test('a disk that stays stalled ends the replica', () => {
-    group = new Group(3, 14);
+    group = new Group({ size: 3, seed: 14 });
     const old = group.leader();
     old.wal.stalled = true;
     group.propose(old, 'x');
     group.clock.advance(21_000);
-    expect(old.failure?.message).toMatch(/the disk has not finished a write for 2\d{4} ms/);
+    expect(old.life.failure?.message).toMatch(/the disk has not finished a write for 2\d{4} ms/);
   });
 
   test('a process that slept does not campaign because of its own sleep', () => {
-    group = new Group(3, 15);
+    group = new Group({ size: 3, seed: 15 });
     const leader = group.leader();
     group.clock.advance(300);
     const term = leader.replica.status().term;
@@ -198,13 +198,13 @@ describe('time and disk', () => {
 });
 
 test('a state machine that throws stops its replica, and the caller is told', () => {
-  group = new Group(1, 16);
+  group = new Group({ size: 1, seed: 16 });
   const leader = group.leader();
   leader.machine.apply = () => {
     throw new Error('broken machine');
   };
   const call = group.propose(leader, 'x');
   group.clock.advance(100);
-  expect(leader.failure?.message).toBe('broken machine');
+  expect(leader.life.failure?.message).toBe('broken machine');
   expect(call.outcome?.type).toBe('leadershipLost');
 });

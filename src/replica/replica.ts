@@ -9,32 +9,47 @@ import {
   type RaftLimits,
   type Ready,
   type Role,
+  type SnapshotMeta,
 } from '../raft/index.ts';
+import type { SnapshotMessage } from '../transport/index.ts';
 import type { Wal } from '../wal/index.ts';
-import { decodeBatch, encodeBatch } from './batch.ts';
+import { batchBytes, decodeBatch, encodeBatch } from './batch.ts';
 import { type DiskPipeline, openDiskPipeline } from './disk-pipeline.ts';
-import { REPLICA_LIMITS, type ReplicaLimits } from './limits.ts';
+import {
+  COMPACTION_LIMITS,
+  type CompactionLimits,
+  REPLICA_LIMITS,
+  type ReplicaLimits,
+  SNAPSHOT_LIMITS,
+  type SnapshotLimits,
+} from './limits.ts';
 import { LogTime } from './log-time.ts';
 import type { Refusal } from './outcome.ts';
 import { ParkedCommands, type ProposeDone } from './parked.ts';
 import { PendingReads, type ReadDone } from './reads.ts';
+import { raftStart } from './recovery.ts';
+import { StateKeeper } from './state-keeper.ts';
 import type { StateMachine } from './state-machine.ts';
 import { Ticker } from './ticker.ts';
 
 /** What a replica is made of. */
 export interface ReplicaOptions {
   readonly id: MemberId;
-  /** The opened log; the replica starts from its recovery and closes it. */
+  /** The log, opened with the state's durable position; the replica closes it. */
   readonly wal: Wal;
-  /** Empty at the start: the log is applied to it again. */
+  /** As it was made durable last; the log behind that is applied to it. Its owner closes it. */
   readonly stateMachine: StateMachine;
   /** Hands messages to the other members. */
   readonly send: (messages: readonly Message[]) => void;
+  /** Hands over a message of a snapshot's transfer; false when it was not taken. */
+  readonly sendBulk: (message: SnapshotMessage) => boolean;
   readonly clock: Clock;
   readonly random: { uint32(): number };
   readonly log: Log;
   readonly timing: ReplicaTiming;
   readonly limits?: Partial<ReplicaLimits>;
+  readonly compaction?: Partial<CompactionLimits>;
+  readonly snapshotLimits?: Partial<SnapshotLimits>;
   readonly raftLimits?: Partial<RaftLimits>;
   /** Role, term or leader changed. */
   readonly onChange?: (status: ReplicaStatus) => void;
@@ -59,7 +74,17 @@ export interface ReplicaStatus {
   readonly leader: MemberId | null;
   readonly commitIndex: number;
   readonly applied: number;
+  /** Index of the oldest entry in memory; lastIndex + 1 when there is none. */
+  readonly firstIndex: number;
   readonly lastIndex: number;
+  /** Size of the entries in memory, in bytes. */
+  readonly logBytes: number;
+  /** The state survives a crash up to here; 0 ≤ flushedIndex ≤ applied. */
+  readonly flushedIndex: number;
+  /** Members that are sent a snapshot now. */
+  readonly snapshotsSending: number;
+  /** A snapshot is on its way into this member. */
+  readonly snapshotReceiving: boolean;
   /** Commands that wait for their answer. */
   readonly parked: number;
 }
@@ -74,36 +99,41 @@ export class Replica {
   readonly #limits: ReplicaLimits;
   readonly #raft: Raft;
   readonly #disk: DiskPipeline;
+  readonly #keeper: StateKeeper;
   readonly #ticker: Ticker;
   readonly #logTime: LogTime;
   readonly #parked = new ParkedCommands();
   readonly #reads = new PendingReads();
   #queue: { command: Uint8Array; done: ProposeDone }[] = [];
   #queuedBytes = 0;
-  #applied = 0;
+  #applied: number;
   #leads = false;
   #turnScheduled = false;
   #stopped = false;
+  #failed = false;
+  #closing: Promise<void> | null = null;
 
   constructor(options: ReplicaOptions) {
     this.#options = options;
     this.#limits = { ...REPLICA_LIMITS, ...options.limits };
-    const { timing, wal, clock } = options;
+    const { timing, wal, clock, stateMachine } = options;
     const electionTimeoutTicks = Math.max(2, Math.round(timing.electionTimeoutMs / timing.tickMs));
+    this.#applied = stateMachine.durable.index;
     this.#raft = new Raft({
       id: options.id,
-      confState: wal.recovery.confState,
-      hardState: wal.recovery.hardState,
-      snapshot: null,
-      entries: wal.recovery.entries,
-      applied: 0,
+      ...raftStart(stateMachine.durable, wal.recovery),
       random: options.random,
       electionTimeoutTicks,
       heartbeatTicks: Math.max(1, Math.round(timing.heartbeatMs / timing.tickMs)),
       limits: { ...RAFT_LIMITS, ...options.raftLimits },
     });
-    this.#logTime = new LogTime(() => clock.nowMs());
-    this.#disk = openDiskPipeline(wal, (ready) => this.#durable(ready));
+    this.#logTime = new LogTime(() => clock.nowMs(), stateMachine.logTimeMs);
+    this.#keeper = this.#openKeeper();
+    this.#disk = openDiskPipeline({
+      wal,
+      install: (snapshot, done) => this.#keeper.install(snapshot, done),
+      onDurable: (ready) => this.#durable(ready),
+    });
     this.#ticker = new Ticker({
       clock,
       tickMs: timing.tickMs,
@@ -117,6 +147,22 @@ export class Replica {
     this.#schedule();
   }
 
+  #openKeeper(): StateKeeper {
+    const { id, stateMachine, wal, clock, log, sendBulk } = this.#options;
+    return new StateKeeper({
+      ...{ id, machine: stateMachine, raft: this.#raft, wal, clock, log, sendBulk },
+      limits: { ...COMPACTION_LIMITS, ...this.#options.compaction },
+      snapshotLimits: { ...SNAPSHOT_LIMITS, ...this.#options.snapshotLimits },
+      flushStalledMs: this.#limits.flushStalledMs,
+      step: (message) => {
+        this.#raft.step(message);
+        this.#handleReadies();
+      },
+      guard: (run) => this.#guard(run),
+      schedule: () => this.#schedule(),
+    });
+  }
+
   status(): ReplicaStatus {
     const raft = this.#raft;
     return {
@@ -125,7 +171,12 @@ export class Replica {
       leader: raft.leader,
       commitIndex: raft.commitIndex,
       applied: this.#applied,
+      firstIndex: raft.firstIndex,
       lastIndex: raft.lastIndex,
+      logBytes: raft.logBytes,
+      flushedIndex: this.#options.stateMachine.durable.index,
+      snapshotsSending: this.#keeper.sending,
+      snapshotReceiving: this.#keeper.receiving,
       parked: this.#parked.count + this.#queue.length,
     };
   }
@@ -139,7 +190,8 @@ export class Replica {
     if (this.#raft.role !== 'leader') return done(this.#notLeader());
     const full =
       this.#parked.count + this.#queue.length >= this.#limits.commandsMax ||
-      this.#queuedBytes + command.length > this.#limits.queuedBytesMax;
+      this.#queuedBytes + command.length > this.#limits.queuedBytesMax ||
+      this.#keeper.isFull(batchBytes(this.#queuedBytes + command.length, this.#queue.length + 1));
     if (full) return done({ type: 'overloaded' });
     this.#queue.push({ command, done });
     this.#queuedBytes += command.length;
@@ -160,7 +212,22 @@ export class Replica {
   /** Takes a message that the transport received. */
   step(message: Message): void {
     if (this.#stopped) return;
-    this.#guard(() => this.#raft.step(message));
+    this.#guard(() => {
+      const admitted = this.#keeper.admit(message);
+      if (admitted !== null) this.#raft.step(admitted);
+    });
+    this.#schedule();
+  }
+
+  /** Log time as a leader here would stamp it now, whole milliseconds. */
+  logTimeMs(): number {
+    return this.#logTime.stampMs();
+  }
+
+  /** Takes a message of a snapshot's transfer that the transport received. */
+  stepBulk(message: SnapshotMessage): void {
+    if (this.#stopped) return;
+    this.#guard(() => this.#keeper.stepBulk(message));
     this.#schedule();
   }
 
@@ -179,10 +246,22 @@ export class Replica {
     return started;
   }
 
-  /** Answers everything that waits, then closes the log. Safe to call twice. */
-  async close(): Promise<void> {
+  /**
+   * Answers everything that waits, flushes the state, then closes the log. Safe to call twice.
+   * Rejects when the flush fails: the log has everything, the next start applies it again.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
     this.#stop();
-    await this.#options.wal.close();
+    try {
+      await this.#keeper.finish(this.#failed ? null : this.#applied);
+    } finally {
+      await this.#options.wal.close();
+    }
   }
 
   // ── one turn ─────────────────────────────────────────────────────────────────────────────────
@@ -200,27 +279,53 @@ export class Replica {
     this.#proposeQueued();
     const requestId = this.#reads.startRound();
     if (requestId !== null) this.#raft.readIndex(requestId);
+    this.#handleReadies();
+    if (!this.#stopped) this.#keeper.run();
+  }
+
+  #handleReadies(): void {
     while (!this.#stopped && this.#raft.hasReady()) this.#handleReady(this.#raft.ready());
   }
 
   #handleReady(ready: Ready): void {
-    assert(ready.snapshot === null, 'a snapshot arrived, and none was ever sent', {});
-    if (ready.messages.length > 0) this.#options.send(ready.messages);
-    this.#disk.write(ready);
     if (ready.softState !== null) this.#leadershipChanged(ready.softState.role === 'leader');
+    this.#send(ready.messages);
+    if (ready.snapshot !== null) this.#keeper.accept(ready.snapshot);
+    this.#disk.write(ready);
     for (const state of ready.readStates) this.#reads.confirm(state, this.#notLeader());
     for (const entry of ready.committedEntries) this.#apply(entry);
     this.#reads.serve(this.#applied);
+  }
+
+  /** Raft's order for a snapshot starts the transfer of the state itself, on the bulk lane. */
+  #send(messages: readonly Message[]): void {
+    const snapshots = messages.filter((message) => message.type === 'installSnapshot');
+    if (this.#raft.role === 'leader') for (const order of snapshots) this.#keeper.send(order);
+    const others =
+      snapshots.length === 0
+        ? messages
+        : messages.filter((each) => each.type !== 'installSnapshot');
+    if (others.length > 0) this.#options.send(others);
   }
 
   /** A Ready has reached the disk: what it promised may leave now. */
   #durable(ready: Ready): void {
     if (this.#stopped) return;
     this.#guard(() => {
-      if (ready.messagesAfterAppend.length > 0) this.#options.send(ready.messagesAfterAppend);
+      this.#send(ready.messagesAfterAppend);
       this.#raft.appended(ready);
+      if (ready.snapshot !== null) this.#installed(ready.snapshot);
     });
     this.#schedule();
+  }
+
+  /** The state of another member has taken the place of the own one. */
+  #installed({ index }: SnapshotMeta): void {
+    assert(index > this.#applied, 'the state went back', { index, applied: this.#applied });
+    this.#applied = index;
+    this.#logTime.applyMs(this.#options.stateMachine.logTimeMs);
+    this.#keeper.installed();
+    this.#reads.serve(index);
   }
 
   // ── commands ─────────────────────────────────────────────────────────────────────────────────
@@ -271,14 +376,16 @@ export class Replica {
       applied: this.#applied,
     });
     const { index, term } = entry;
-    let answers: readonly Uint8Array[] = [];
-    if (entry.kind === 'command') {
-      const batch = decodeBatch(entry.data);
-      const timeMs = this.#logTime.applyMs(batch.timeMs);
-      answers = this.#options.stateMachine.apply({ index, term, timeMs, commands: batch.commands });
-    }
+    const batch = entry.kind === 'command' ? decodeBatch(entry.data) : null;
+    const timeMs = batch === null ? this.#logTime.appliedMs : this.#logTime.applyMs(batch.timeMs);
+    const commands = batch?.commands ?? [];
+    // The first entry leaves a position behind that needs no other source for its configuration.
+    const brings = entry.kind === 'confChange' || index === 1;
+    const confState = brings ? this.#raft.confAt(index) : null;
+    const answers = this.#options.stateMachine.apply({ index, term, timeMs, commands, confState });
     this.#applied = index;
     this.#raft.applied(index);
+    this.#keeper.applied(entry);
     this.#parked.resolve({ index, term, answers });
   }
 
@@ -286,6 +393,7 @@ export class Replica {
 
   #leadershipChanged(leads: boolean): void {
     if (this.#leads && !leads) {
+      this.#keeper.leadershipLost();
       this.#parked.refuseAll({ type: 'leadershipLost', leader: this.#raft.leader });
     }
     this.#leads = leads;
@@ -297,6 +405,7 @@ export class Replica {
     const { clock, timing } = this.#options;
     this.#parked.refuseOlderThan(clock.nowMs() - timing.requestTimeoutMs);
     this.#watchDisk();
+    this.#keeper.tick();
     this.#schedule();
   }
 
@@ -331,6 +440,7 @@ export class Replica {
       const error = cause instanceof Error ? cause : new Error(String(cause));
       const kind = error instanceof InvariantViolation ? 'a promise was broken' : 'cannot go on';
       this.#options.log.error(`replica stops: ${kind}: ${error.message}`, { stack: error.stack });
+      this.#failed = true;
       this.#stop();
       this.#options.onFailure(error);
     }
@@ -340,6 +450,7 @@ export class Replica {
     if (this.#stopped) return;
     this.#stopped = true;
     this.#ticker.stop();
+    this.#keeper.stop();
     const queue = this.#queue;
     this.#queue = [];
     for (const item of queue) item.done({ type: 'stopped' });

@@ -14,8 +14,8 @@ describe('resolveConfig', () => {
     expect(config).toMatchObject({
       name: 'default',
       dataDir: 'default.quorate',
-      listenClients: [{ host: '127.0.0.1', port: 2379 }],
-      listenPeers: { host: '127.0.0.1', port: 2380 },
+      listenClients: [{ host: '127.0.0.1', port: 2379, tls: false }],
+      listenPeers: [{ host: '127.0.0.1', port: 2380, tls: false }],
       peers: [],
     });
     expect(config.confState.voters).toEqual([config.memberId]);
@@ -48,6 +48,30 @@ describe('resolveConfig', () => {
     expect(dialled.peers.map((peer) => peer.address.port).sort()).toEqual([3, 99]);
   });
 
+  test('a member with several peer URLs is dialled at each, and listens on each of its own', () => {
+    const b = { name: 'b', peerUrls: ['http://127.0.0.1:2', 'http://[::1]:2'] };
+    const { peers, listenPeers } = resolveConfig({
+      name: 'a',
+      initialCluster: [{ name: 'a', peerUrls: ['http://127.0.0.1:1'] }, b],
+      listenPeerUrls: ['http://127.0.0.1:1', 'http://[::1]:1'],
+    });
+    expect(peers).toMatchObject([
+      { address: { host: '127.0.0.1', port: 2 }, alsoAt: [{ host: '::1', port: 2 }] },
+    ]);
+    expect(listenPeers.map(({ host }) => host)).toEqual(['127.0.0.1', '::1']);
+  });
+
+  test('a cluster that turns TLS on stays the same cluster', () => {
+    const secure = CLUSTER.map(({ name, peerUrls }) => {
+      return { name, peerUrls: peerUrls.map((url) => url.replace('http:', 'https:')) };
+    });
+    const [plain, tls] = [CLUSTER, secure].map((initialCluster) =>
+      resolveConfig({ name: 'a', initialCluster }),
+    );
+    expect(tls?.clusterId).toBe(plain?.clusterId);
+    expect(tls?.memberId).toBe(plain?.memberId);
+  });
+
   const bad: [string, ServerOptions, RegExp][] = [
     [
       'a URL without scheme',
@@ -59,11 +83,14 @@ describe('resolveConfig', () => {
       { listenClientUrls: ['http://localhost'] },
       /must be http:\/\/HOST:PORT/,
     ],
-    ['https', { listenPeerUrls: ['https://localhost:2380'] }, /scheme 'https' is not served/],
+    [
+      'another scheme',
+      { listenPeerUrls: ['unix://localhost:2380'] },
+      /scheme 'unix' is not served/,
+    ],
     ['a port too high', { listenClientUrls: ['http://h:70000'] }, /port 70000 is above 65535/],
     ['a path', { listenClientUrls: ['http://h:1/x'] }, /without a path/],
     ['no URL', { listenClientUrls: [] }, /needs at least one URL/],
-    ['two peer URLs', { listenPeerUrls: ['http://h:1', 'http://h:2'] }, /exactly one URL/],
     ['a name not in the cluster', { name: 'z', initialCluster: CLUSTER }, /name 'z' is not in it/],
     ['a name with a space', { name: 'a b' }, /'a b' is no member name/],
     [

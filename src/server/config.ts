@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
-import type { Address } from '../io/index.ts';
 import type { ConfState, MemberId } from '../raft/index.ts';
-import type { ReplicaTiming } from '../replica/index.ts';
+import type { CompactionLimits, ReplicaTiming } from '../replica/index.ts';
 import type { Peer } from '../transport/index.ts';
+import type { AutoCompactionPolicy } from './auto-compaction.ts';
 import { ConfigError, type InitialMember, SERVER_DEFAULTS, type ServerOptions } from './options.ts';
-import { bindAddress, parseUrl } from './url.ts';
+import { bindAddress, type Place, parseUrl } from './url.ts';
 
 /** A checked configuration: ids derived, defaults filled in, addresses parsed. */
 export interface ServerConfig {
@@ -14,15 +14,33 @@ export interface ServerConfig {
   /** null: everything in memory. */
   readonly dataDir: string | null;
   readonly mayCreateLog: boolean;
-  readonly listenClients: readonly Address[];
+  readonly listenClients: readonly Place[];
   /** null: advertise where the door really listens. */
   readonly advertiseClientUrls: readonly string[] | null;
-  readonly listenPeers: Address;
+  /** At least one. */
+  readonly listenPeers: readonly Place[];
   readonly peers: readonly Peer[];
+  /** All members, this one among them. */
+  readonly members: readonly ConfiguredMember[];
   readonly confState: ConfState;
   readonly timing: ReplicaTiming;
+  readonly compaction: Pick<CompactionLimits, 'entriesMax' | 'bytesMax'>;
+  /** 0: no bound. */
+  readonly quotaBytes: number;
+  /** null: history is compacted only when somebody asks. */
+  readonly autoCompaction: AutoCompactionPolicy | null;
 }
 
+/** A member as everybody is told of it at the start. */
+export interface ConfiguredMember extends InitialMember {
+  readonly memberId: MemberId;
+}
+
+/** Two of the largest commands fit, so that one can wait while the other is written. */
+const LOG_BYTES_MIN = 8 * 1024 * 1024;
+/** Of the log: docs/STORAGE.md. */
+const BLOCK_BYTES = 4096;
+const QUOTA_BYTES_MIN = 1024 * 1024;
 const ELECTION_TIMEOUT_MAX_MS = 50_000;
 const MEMBERS_MAX = 9;
 const NAME_BYTES_MAX = 128;
@@ -34,7 +52,7 @@ export function resolveConfig(options: ServerOptions): ServerConfig {
   const name = options.name ?? SERVER_DEFAULTS.name;
   checkName('--name', name);
   const listenPeerUrls = options.listenPeerUrls ?? [SERVER_DEFAULTS.listenPeerUrl];
-  const listenPeers = onlyAddress('--listen-peer-urls', listenPeerUrls);
+  const listenPeers = listenPlaces('--listen-peer-urls', listenPeerUrls);
   const members = initialMembers(options, name, listenPeerUrls);
   const token = options.initialClusterToken ?? SERVER_DEFAULTS.initialClusterToken;
   const ids = new Map(members.map((member) => [member.name, memberIdOf(member, token)]));
@@ -46,7 +64,7 @@ export function resolveConfig(options: ServerOptions): ServerConfig {
     memberId,
     dataDir: resolveDataDir(options, name),
     mayCreateLog: (options.initialClusterState ?? 'new') === 'new',
-    listenClients: listenAddresses(
+    listenClients: listenPlaces(
       '--listen-client-urls',
       options.listenClientUrls ?? [SERVER_DEFAULTS.listenClientUrl],
     ),
@@ -54,10 +72,8 @@ export function resolveConfig(options: ServerOptions): ServerConfig {
     listenPeers,
     peers: members
       .filter((member) => member.name !== name)
-      .map((member) => ({
-        memberId: ids.get(member.name) as MemberId,
-        address: dialAddress(options, member),
-      })),
+      .map((member) => peerOf(options, member, ids.get(member.name) as MemberId)),
+    members: members.map((member) => ({ ...member, memberId: ids.get(member.name) as MemberId })),
     confState: {
       voters: sortedIds,
       outgoingVoters: [],
@@ -66,6 +82,8 @@ export function resolveConfig(options: ServerOptions): ServerConfig {
       autoLeave: false,
     },
     timing: resolveTiming(options),
+    ...resolveSizes(options),
+    autoCompaction: resolveAutoCompaction(options),
   };
 }
 
@@ -134,6 +152,31 @@ function resolveTiming(options: ServerOptions): ReplicaTiming {
   return { tickMs, heartbeatMs, electionTimeoutMs, requestTimeoutMs };
 }
 
+function resolveSizes(options: ServerOptions): Pick<ServerConfig, 'compaction' | 'quotaBytes'> {
+  const entriesMax = options.snapshotCount ?? SERVER_DEFAULTS.snapshotCount;
+  const bytesMax = options.maxLogBytes ?? SERVER_DEFAULTS.maxLogBytes;
+  const quotaBytes = options.quotaBackendBytes ?? SERVER_DEFAULTS.quotaBackendBytes;
+  checkCount('--snapshot-count', entriesMax, 1);
+  checkCount('--max-log-bytes', bytesMax, LOG_BYTES_MIN);
+  if (quotaBytes !== 0) checkCount('--quota-backend-bytes', quotaBytes, QUOTA_BYTES_MIN);
+  // An entry takes a block of the log at least, however small it is.
+  const blocks = Math.floor(bytesMax / BLOCK_BYTES);
+  return { compaction: { entriesMax: Math.min(entriesMax, blocks), bytesMax }, quotaBytes };
+}
+
+function resolveAutoCompaction(options: ServerOptions): AutoCompactionPolicy | null {
+  const mode = options.autoCompactionMode ?? 'periodic';
+  const retention = options.autoCompactionRetention ?? 0;
+  if (retention === 0) return null;
+  checkCount('--auto-compaction-retention', retention, 1);
+  return mode === 'revision' ? { mode, retention } : { mode, retentionMs: retention };
+}
+
+function checkCount(option: string, value: number, min: number): void {
+  if (Number.isSafeInteger(value) && value >= min) return;
+  throw new ConfigError(`${option}: ${value} is not possible: give an integer from ${min}`);
+}
+
 function resolveDataDir(options: ServerOptions, name: string): string | null {
   const { dataDir } = options;
   if (dataDir === undefined) return `${name}.quorate`;
@@ -142,17 +185,9 @@ function resolveDataDir(options: ServerOptions, name: string): string | null {
   return dataDir;
 }
 
-function listenAddresses(option: string, urls: readonly string[]): readonly Address[] {
+function listenPlaces(option: string, urls: readonly string[]): readonly Place[] {
   if (urls.length === 0) throw new ConfigError(`${option}: needs at least one URL`);
   return urls.map((url) => bindAddress(parseUrl(option, url)));
-}
-
-function onlyAddress(option: string, urls: readonly string[]): Address {
-  const [address, ...more] = listenAddresses(option, urls);
-  if (address === undefined || more.length > 0) {
-    throw new ConfigError(`${option}: exactly one URL is possible here, ${urls.length} were given`);
-  }
-  return address;
 }
 
 function advertised(option: string, urls: readonly string[] | undefined): readonly string[] | null {
@@ -166,10 +201,12 @@ function advertised(option: string, urls: readonly string[] | undefined): readon
   return urls;
 }
 
-function dialAddress(options: ServerOptions, member: InitialMember): Address {
+function peerOf(options: ServerOptions, member: InitialMember, memberId: MemberId): Peer {
   const dial = options.peerDial?.[member.name];
-  if (dial !== undefined) return parseUrl('--peer-dial', dial);
-  return bindAddress(parseUrl('--initial-cluster', member.peerUrls[0] as string));
+  if (dial !== undefined) return { memberId, address: parseUrl('--peer-dial', dial) };
+  const urls = member.peerUrls.map((url) => bindAddress(parseUrl('--initial-cluster', url)));
+  const [address, ...alsoAt] = urls as [Place, ...Place[]];
+  return alsoAt.length === 0 ? { memberId, address } : { memberId, address, alsoAt };
 }
 
 function checkName(option: string, name: string): void {
@@ -194,9 +231,11 @@ function sameSet(a: readonly string[], b: readonly string[]): boolean {
 
 /**
  * Derived from what all members are told alike, so that they agree without talking (as etcd does).
+ * A cluster that turns TLS on stays the same cluster: the scheme does not count.
  */
 function memberIdOf(member: InitialMember, token: string): MemberId {
-  return hash64(['member', token, member.name, ...[...member.peerUrls].sort()]);
+  const places = member.peerUrls.map((url) => url.replace(/^https:/i, 'http:')).sort();
+  return hash64(['member', token, member.name, ...places]);
 }
 
 function hash64(parts: readonly string[]): bigint {

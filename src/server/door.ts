@@ -4,8 +4,18 @@ import {
   type RequestListener,
 } from 'node:http';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import type { Server as TlsServer } from 'node:tls';
 import type { GrpcServer } from '../grpc/index.ts';
-import { type Address, type Clock, type Log, systemClock, type Timer } from '../io/index.ts';
+import {
+  type Address,
+  type AllowedNames,
+  type Clock,
+  createTlsServer,
+  type Log,
+  systemClock,
+  type Timer,
+  type TlsMaterial,
+} from '../io/index.ts';
 import { concatBytes } from '../lib/index.ts';
 import { DOOR_LIMITS, type DoorLimits } from './limits.ts';
 import { type Protocol, protocolOf } from './sniff.ts';
@@ -18,8 +28,18 @@ export interface Door {
   close(): Promise<void>;
 }
 
+/** How a door speaks TLS, and with whom. */
+export interface DoorTls {
+  readonly material: TlsMaterial;
+  /** Clients must show a certificate of the trusted authority, one of these. */
+  readonly askCertificate: boolean;
+  readonly allowed: AllowedNames;
+}
+
 export interface DoorOptions {
   readonly listen: Address;
+  /** Default: none, the port is plain. */
+  readonly tls?: DoorTls | null;
   /** Serves the connections that speak HTTP/2. */
   readonly grpc: GrpcServer;
   /** Serves the requests of those that speak HTTP/1.1. */
@@ -53,9 +73,16 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
   return door;
 }
 
-const REFUSAL =
-  'HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n' +
-  'this port speaks HTTP/1.1 and HTTP/2\n';
+/** What is spoken inside TLS (ALPN), the preferred first. */
+const TLS_PROTOCOLS = ['h2', 'http/1.1'];
+
+function refusal(said: string): string {
+  const head = 'HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n';
+  return `${head}${said}\n`;
+}
+
+const REFUSAL = refusal('this port speaks HTTP/1.1 and HTTP/2');
+const PLAIN = refusal('this port speaks TLS: write https://');
 
 const ADVICE: Readonly<Record<string, string>> = {
   EADDRINUSE: 'the address is in use: stop the other process, or choose another port',
@@ -72,6 +99,8 @@ class SniffingDoor implements Door {
   readonly #clock: Clock;
   readonly #listener: Server;
   readonly #http: HttpServer;
+  /** Does the handshakes; it listens nowhere itself. null: the port is plain. */
+  readonly #tls: TlsServer | null;
   /** Connections that are not gRPC's: undecided ones and HTTP/1.1. */
   readonly #sockets = new Map<Socket, Timer>();
   /** Called by the last of them that goes. */
@@ -79,7 +108,8 @@ class SniffingDoor implements Door {
   #closing: Promise<void> | null = null;
   #complaints = { loggedMs: Number.NEGATIVE_INFINITY, suppressed: 0 };
 
-  constructor({ listen, grpc, http, log, limits, clock = systemClock }: DoorOptions) {
+  constructor(options: DoorOptions) {
+    const { listen, grpc, http, log, limits, clock = systemClock, tls = null } = options;
     this.address = listen;
     this.#grpc = grpc;
     this.#log = log;
@@ -88,11 +118,12 @@ class SniffingDoor implements Door {
     // Half open: a client that has sent its request and its FIN still gets the answer.
     this.#listener = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true });
     this.#listener.maxConnections = this.#limits.connectionsMax;
-    this.#listener.on('connection', (socket) => this.#sniff(socket));
+    this.#listener.on('connection', (socket) => this.#sniff(socket, false));
     this.#listener.on('drop', (data) =>
       this.#complain('too many connections', data?.remoteAddress),
     );
     this.#http = createHttpServer({ maxHeaderSize: this.#limits.httpHeaderBytesMax }, http);
+    this.#tls = tls === null ? null : this.#createTls(tls);
     this.#http.on('clientError', (_error, socket) => {
       if (socket.writable) socket.end(REFUSAL);
       else socket.destroy();
@@ -122,6 +153,7 @@ class SniffingDoor implements Door {
 
   async #close(): Promise<void> {
     this.#listener.close();
+    this.#tls?.close();
     if (this.#sockets.size === 0) return;
     await new Promise<void>((resolve) => {
       this.#onEmpty = resolve;
@@ -129,8 +161,29 @@ class SniffingDoor implements Door {
     });
   }
 
-  /** Waits for a connection's first bytes and hands it, with them, to who speaks its language. */
-  #sniff(socket: Socket): void {
+  #createTls({ material, askCertificate, allowed }: DoorTls): TlsServer {
+    return createTlsServer(
+      {
+        material,
+        askCertificate,
+        allowed,
+        protocols: TLS_PROTOCOLS,
+        clock: this.#clock,
+        log: this.#log,
+        limits: { handshakesMax: this.#limits.handshakesMax },
+      },
+      (socket) => {
+        if (this.#closing === null) this.#sniff(socket, true);
+        else socket.destroy();
+      },
+    );
+  }
+
+  /**
+   * Waits for a connection's first bytes and hands it, with them, to who speaks its language. On a
+   * TLS port that is done twice: `inside` is what the handshake has opened.
+   */
+  #sniff(socket: Socket, inside: boolean): void {
     let seen: Uint8Array = new Uint8Array(0);
     this.#watch(socket, this.#limits.firstBytesMs);
     socket.on('error', (error) => this.#log.debug(`client socket: ${error.message}`));
@@ -143,10 +196,21 @@ class SniffingDoor implements Door {
       socket.off('data', onData);
       socket.off('end', onEnd);
       socket.pause();
-      this.#handOver(socket, protocol, seen);
+      if (this.#tls === null || inside) this.#handOver(socket, protocol, seen);
+      else this.#startTls(socket, protocol, seen);
     };
     socket.on('data', onData);
     socket.on('end', onEnd);
+  }
+
+  #startTls(socket: Socket, protocol: Protocol, seen: Uint8Array): void {
+    if (protocol !== 'tls') {
+      this.#refuse(socket, 'a client speaks plain to this port, which is TLS: use https://', PLAIN);
+      return;
+    }
+    this.#forget(socket);
+    socket.unshift(seen);
+    this.#tls?.emit('connection', socket);
   }
 
   #handOver(socket: Socket, protocol: Protocol, seen: Uint8Array): void {
@@ -171,9 +235,9 @@ class SniffingDoor implements Door {
     }
   }
 
-  #refuse(socket: Socket, complaint: string): void {
+  #refuse(socket: Socket, complaint: string, said: string = REFUSAL): void {
     this.#complain(complaint, socket.remoteAddress);
-    socket.end(REFUSAL, () => socket.destroy());
+    socket.end(said, () => socket.destroy());
   }
 
   /** Gives a connection of ours that much time from now. */

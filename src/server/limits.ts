@@ -4,6 +4,8 @@ import { API_LIMITS } from '../api/index.ts';
 export const DOOR_LIMITS = {
   /** Open connections of one listener; more are refused. */
   connectionsMax: 10_000,
+  /** Of those, in a TLS handshake; the oldest makes room. */
+  handshakesMax: 1_000,
   /** A connection must show its protocol within this time. */
   firstBytesMs: 10_000,
   /** A request over HTTP/1.1 must be complete and answered within this time. */
@@ -28,3 +30,31 @@ export const EXECUTE_LIMITS = {
 } as const;
 
 export type ExecuteLimits = { readonly [Name in keyof typeof EXECUTE_LIMITS]: number };
+
+/** Snapshots that operators fetch: each holds back the space of what is replaced meanwhile. */
+export const SNAPSHOT_LIMITS = {
+  /** Streams of one member at a time. */
+  streamsMax: 2,
+  /** Bytes that wait for the client to read before another chunk is made. */
+  bufferedBytesMax: 1024 * 1024,
+  /** A client that has not read those within this time loses its stream. */
+  stallMs: 30_000,
+} as const;
+
+export type SnapshotLimits = { readonly [Name in keyof typeof SNAPSHOT_LIMITS]: number };
+
+/** Commands that came to a member that does not lead. */
+export const FORWARD_LIMITS = {
+  /** Commands that wait for their answer or for a leader; more are OVERLOADED. */
+  pendingMax: 100_000,
+  /** Bytes of those commands. */
+  pendingBytesMax: 64 * 1024 * 1024,
+  /** Bytes of one message to another member; a single command may exceed it. */
+  messageBytesMax: 2 * 1024 * 1024,
+  /** Commands, or answers, in one message. */
+  messageItemsMax: 10_000,
+  /** What found no leader is tried again after this long. */
+  retryMs: 50,
+} as const;
+
+export type ForwardLimits = { readonly [Name in keyof typeof FORWARD_LIMITS]: number };

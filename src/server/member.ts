@@ -1,15 +1,21 @@
 import type { KvService, LeaderHint, MemberStatus } from '../api/index.ts';
+import type { EtcdMember } from '../etcd/index.ts';
 import type { Io } from '../io/index.ts';
-import { KvStateMachine } from '../kv/index.ts';
-import { deferred } from '../lib/index.ts';
+import { deferred, unreachable } from '../lib/index.ts';
 import type { MemberId } from '../raft/index.ts';
 import { Replica, type ReplicaStatus } from '../replica/index.ts';
-import { memoryStore } from '../store/index.ts';
-import type { Transport, TransportHandlers } from '../transport/index.ts';
+import type { Engines } from '../store/index.ts';
+import type { BulkMessage, Transport, TransportHandlers } from '../transport/index.ts';
 import { openWal, type Wal, type WalLimits } from '../wal/index.ts';
 import type { ServerConfig } from './config.ts';
-import { ConfigError } from './options.ts';
-import { createService } from './service.ts';
+import { Divergence } from './divergence.ts';
+import { etcdMember } from './etcd-member.ts';
+import { MemberFeed } from './feed.ts';
+import type { Forwarder } from './forwarder.ts';
+import { Housekeeping } from './housekeeping.ts';
+import { createForwarder, createService, type ServiceParts } from './service.ts';
+import type { OpenedSnapshot, SnapshotSource } from './snapshot-service.ts';
+import { MemberState } from './state.ts';
 import { VERSION } from './version.ts';
 
 /** What a member needs of its configuration, and of the outside world. */
@@ -17,8 +23,11 @@ export interface MemberOptions {
   readonly config: Pick<
     ServerConfig,
     'name' | 'clusterId' | 'memberId' | 'dataDir' | 'mayCreateLog' | 'confState' | 'timing'
-  >;
+  > &
+    Partial<Pick<ServerConfig, 'quotaBytes' | 'autoCompaction' | 'compaction' | 'members'>>;
   readonly io: Pick<Io, 'clock' | 'disk' | 'log' | 'random'>;
+  /** What keeps the state's rows. */
+  readonly engines: Engines;
   /** How clients reach this member; asked whenever somebody wants to know. */
   readonly clientUrls: () => readonly string[];
   /** Default WAL_LIMITS. */
@@ -29,55 +38,152 @@ export interface MemberOptions {
  * One member without its doors: log, replica, state machine and service. `startServer` puts sockets
  * around it, a simulator puts something else there.
  */
-export class Member {
+export class Member implements SnapshotSource {
   /** What clients are served through, whatever they came in by. */
   readonly service: KvService;
+  /** As clients of etcd see it. */
+  readonly etcd: EtcdMember;
   /** For the transport to call. */
   readonly handlers: TransportHandlers;
   readonly #options: MemberOptions;
   readonly #wal: Wal;
   readonly #replica: Replica;
-  readonly #machine = new KvStateMachine({ store: memoryStore() });
+  readonly #state: MemberState;
+  readonly #housekeeping: Housekeeping;
+  readonly #divergence: Divergence;
+  readonly #forwarder: Forwarder;
   readonly #ready = deferred<void>();
   #transport: Transport | null = null;
+  #closing: Promise<void> | null = null;
   #leader: MemberId | null = null;
 
-  private constructor(options: MemberOptions, wal: Wal, onFailure: (error: Error) => void) {
+  private constructor(
+    options: MemberOptions,
+    { state, wal }: { state: MemberState; wal: Wal },
+    onFailure: (error: Error) => void,
+  ) {
     this.#options = options;
+    this.#state = state;
     this.#wal = wal;
     const { config, io } = options;
     this.#replica = new Replica({
       id: config.memberId,
       wal,
-      stateMachine: this.#machine,
+      stateMachine: state,
       send: (messages) => this.#transport?.send(messages),
+      sendBulk: (message) => this.#transport?.sendBulk(message) ?? false,
       clock: io.clock,
       random: io.random,
       log: io.log,
       timing: config.timing,
+      compaction: config.compaction ?? {},
       onChange: (status) => this.#reportChange(status),
       onFailure,
     });
-    this.service = createService({
-      replica: this.#replica,
-      machine: this.#machine,
-      hintOf: (leader) => this.#hintOf(leader),
-      status: () => this.status(),
+    this.#divergence = new Divergence({
+      memberId: config.memberId,
+      voters: config.confState.voters,
+      clock: io.clock,
+      log: io.log,
+      stateHash: () => state.machine.stateHash(),
+      send: (message) => this.#transport?.sendBulk(message),
+      onDiverged: (error) => {
+        io.log.error(error.message);
+        onFailure(error);
+      },
     });
+    this.#housekeeping = new Housekeeping({
+      clock: io.clock,
+      log: io.log,
+      state,
+      quotaBytes: config.quotaBytes ?? 0,
+      autoCompaction: config.autoCompaction ?? null,
+      leads: () => this.#replica.status().role === 'leader',
+      logTimeMs: () => this.#replica.logTimeMs(),
+      execute: (command, reply) => this.service.execute(command, reply),
+    });
+    const parts = this.#serviceParts();
+    this.service = createService(parts);
+    this.#forwarder = createForwarder(parts, {
+      memberId: config.memberId,
+      clock: io.clock,
+      random: io.random,
+      requestTimeoutMs: config.timing.requestTimeoutMs,
+      send: (message) => this.#transport?.sendBulk(message) ?? false,
+    });
+    const feed = new MemberFeed(parts);
+    this.etcd = this.#etcdMember(parts, feed);
+    state.onApplied = (index) => {
+      this.#housekeeping.afterApply();
+      this.#divergence.applied(index);
+      feed.applied();
+    };
     this.handlers = {
       onMessage: (message) => this.#replica.step(message),
+      onBulk: (message) => this.#receiveBulk(message),
       onUnreachable: (memberId) => this.#replica.reportUnreachable(memberId),
     };
   }
 
+  #serviceParts(): ServiceParts {
+    return {
+      replica: this.#replica,
+      machine: () => this.#state.machine,
+      hintOf: (leader) => this.#hintOf(leader),
+      status: () => this.status(),
+      isOpen: () => this.#closing === null,
+      isOutOfSpace: (command) => this.#housekeeping.quota.refuses(command),
+    };
+  }
+
+  #etcdMember(service: ServiceParts, feed: MemberFeed): EtcdMember {
+    const { config, clientUrls } = this.#options;
+    return etcdMember({
+      config,
+      members: config.members ?? [],
+      service,
+      forwarder: this.#forwarder,
+      feed,
+      state: this.#state,
+      isOutOfSpace: () => this.#housekeeping.quota.isFull,
+      clientUrls,
+      transport: () => this.#transport,
+    });
+  }
+
+  #receiveBulk(message: BulkMessage): void {
+    switch (message.type) {
+      case 'stateHash':
+        return this.#divergence.receive(message);
+      case 'forward':
+      case 'forwardReply':
+        return this.#forwarder.receive(message);
+      case 'snapshotChunk':
+      case 'snapshotChunkReply':
+        return this.#replica.stepBulk(message);
+      default:
+        unreachable(message);
+    }
+  }
+
   /**
-   * Recovers the log and starts to take part, once `connect` was called.
+   * Recovers state and log and starts to take part, once `connect` was called.
    * `onFailure`: a bug, damaged data or a dead disk; the member has stopped.
-   * @throws WalError, ConfigError
+   * @throws WalError, StoreError
    */
   static async open(options: MemberOptions, onFailure: (error: Error) => void): Promise<Member> {
-    const wal = await openLog(options, onFailure);
-    return new Member(options, wal, onFailure);
+    const { config, io, engines } = options;
+    const directory = directoryOf(options);
+    const { clusterId } = config;
+    const { disk, log } = io;
+    const state = await MemberState.open({ disk, log, engines, directory, clusterId });
+    try {
+      const wal = await openLog(options, state, onFailure);
+      return new Member(options, { state, wal }, onFailure);
+    } catch (error) {
+      await state.close();
+      throw error;
+    }
   }
 
   /** Gives the member its links to the others; before that, what it sends is lost. */
@@ -95,6 +201,11 @@ export class Member {
     return this.#replica.status().parked;
   }
 
+  /** Index of the last entry whose effect survives a crash without the log. */
+  get flushedIndex(): number {
+    return this.#state.durable.index;
+  }
+
   status(): MemberStatus {
     const { config } = this.#options;
     const status = this.#replica.status();
@@ -107,12 +218,32 @@ export class Member {
       leader: status.leader === null ? null : this.#hintOf(status.leader),
       term: status.term,
       commitIndex: status.commitIndex,
-      appliedIndex: status.applied,
-      revision: this.#machine.revision,
-      stateHash: this.#machine.stateHash(),
-      sessions: this.#machine.sessions,
+      appliedIndex: this.#state.appliedIndex,
+      revision: this.#state.machine.revision,
+      stateHash: this.#state.machine.stateHash(),
+      sessions: this.#state.machine.sessions,
       logBytes: this.#wal.sizeBytes,
     };
+  }
+
+  async openSnapshot({ local }: { readonly local: boolean }): Promise<OpenedSnapshot> {
+    if (!local) await this.#caughtUp();
+    await new Promise<void>((resolve, reject) => {
+      this.#state.flush((error) => (error === null ? resolve() : reject(error)));
+    });
+    const estimatedBytes = this.#state.store.usage().usedBytes;
+    return { reader: this.#state.readSnapshot(), estimatedBytes };
+  }
+
+  /** Resolves when this member has applied all that was acknowledged before the call. */
+  async #caughtUp(): Promise<void> {
+    const outcome = await new Promise<string>((resolve) => {
+      this.#replica.readBarrier(({ type }) => resolve(type));
+    });
+    if (outcome === 'confirmed') return;
+    throw new Error(
+      'no leader confirmed that this member is up to date: ask for what it has itself (--local)',
+    );
   }
 
   /**
@@ -129,9 +260,18 @@ export class Member {
     }
   }
 
-  /** Answers everything that waits, then closes the log. Safe to call twice. */
+  /** Answers everything that waits, then closes log and state. Safe to call twice. */
   close(): Promise<void> {
-    return this.#replica.close();
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.#housekeeping.close();
+    this.#divergence.close();
+    this.#forwarder.close();
+    await this.#replica.close();
+    await this.#state.close();
   }
 
   #hintOf(leader: MemberId): LeaderHint {
@@ -143,6 +283,7 @@ export class Member {
   #reportChange(status: ReplicaStatus): void {
     const { log } = this.#options.io;
     if (status.leader !== null) this.#ready.resolve();
+    this.#forwarder.leaderChanged();
     if (status.leader === this.#leader) return;
     this.#leader = status.leader;
     const fields = { term: status.term, role: status.role };
@@ -151,27 +292,27 @@ export class Member {
   }
 }
 
+function directoryOf({ config }: MemberOptions): string {
+  return config.dataDir ?? 'memory';
+}
+
 async function openLog(
-  { config, io, walLimits = {} }: MemberOptions,
+  options: MemberOptions,
+  state: MemberState,
   onFailure: (error: Error) => void,
 ): Promise<Wal> {
-  const directory = config.dataDir ?? 'memory';
-  const wal = await openWal({
+  const { config, io, walLimits = {} } = options;
+  const directory = directoryOf(options);
+  const { index, term } = state.durable;
+  return await openWal({
     disk: io.disk,
     clock: io.clock,
     log: io.log,
     directory,
     identity: { clusterId: config.clusterId, memberId: config.memberId },
     confState: config.confState,
+    base: index === 0 ? null : { index, term },
     limits: walLimits,
     onFailure,
   });
-  if (wal.recovery.created && !config.mayCreateLog) {
-    await wal.close();
-    throw new ConfigError(
-      `--initial-cluster-state: is 'existing' but '${directory}' holds no log: ` +
-        "start a new cluster with 'new', or name the directory of this member",
-    );
-  }
-  return wal;
 }

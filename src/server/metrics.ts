@@ -8,6 +8,15 @@ export interface MetricSources {
   readonly parked: () => number;
   /** Established links to other members. */
   readonly connectedPeers: () => number;
+  /** Of the ports that speak TLS. */
+  readonly certificateEnds: () => readonly CertificateEnd[];
+}
+
+/** When the first certificate of a port ends. */
+export interface CertificateEnd {
+  readonly port: 'client' | 'peer';
+  /** Milliseconds since 1970. */
+  readonly expiresMs: number;
 }
 
 /** Prometheus metrics of one member, read at scrape time; the text of `GET /metrics`. */
@@ -38,5 +47,16 @@ export function createMetrics(sources: MetricSources): () => Promise<string> {
   gauge('quorate_wal_bytes', 'Bytes of the log on disk.', (s) => s.logBytes);
   gauge('quorate_proposals_pending', 'Commands waiting for their answer.', () => sources.parked());
   gauge('quorate_peers_connected', 'Established links to peers.', () => sources.connectedPeers());
+  new Gauge({
+    name: 'quorate_tls_certificate_expires_seconds',
+    help: 'End of the own certificate that ends first, seconds since 1970.',
+    labelNames: ['port'],
+    registers: [registry],
+    collect() {
+      for (const { port, expiresMs } of sources.certificateEnds()) {
+        this.set({ port }, expiresMs / 1000);
+      }
+    },
+  });
   return () => registry.metrics();
 }

@@ -5,8 +5,66 @@ import type { Io, Log } from '../io/index.ts';
  */
 export interface InitialMember {
   readonly name: string;
-  /** Its peer URLs, `http://host:port`; the first is dialled. */
+  /** Its peer URLs, `http://host:port` or `https://…`; dialled in turn until one answers. */
   readonly peerUrls: readonly string[];
+}
+
+/**
+ * Keys and certificates of the client port. Files are PEM, and are read again when they change:
+ * new ones count for new connections.
+ */
+export interface ClientTlsOptions {
+  /** This member's certificate, followed by those of intermediate authorities [--cert-file]. */
+  readonly certFile?: string;
+  /** Its key [--key-file]. */
+  readonly keyFile?: string;
+  /** Makes a certificate that nobody signed, and keeps it in the data directory [--auto-tls]. */
+  readonly auto?: boolean;
+  /** Days for which that one is valid [--self-signed-cert-validity, in years; 365]. */
+  readonly autoValidityDays?: number;
+  /** Clients must show a certificate of the trusted authority [--client-cert-auth]. */
+  readonly clientCertAuth?: boolean;
+  /** That authority; given alone, it turns `clientCertAuth` on, as in etcd [--trusted-ca-file]. */
+  readonly trustedCaFile?: string;
+  /** Certificates of clients that are believed no longer [--client-crl-file]. */
+  readonly crlFile?: string;
+  /** Names of which a client's certificate must have one [--client-cert-allowed-hostname, all]. */
+  readonly allowedHostnames?: readonly string[];
+}
+
+/** Keys and certificates between members: both sides always show one. */
+export interface PeerTlsOptions {
+  /** What this member shows to callers, and calling too if no other [--peer-cert-file]. */
+  readonly certFile?: string;
+  /** Its key [--peer-key-file]. */
+  readonly keyFile?: string;
+  /** Another certificate for dialling [--peer-client-cert-file]. */
+  readonly clientCertFile?: string;
+  /** Its key [--peer-client-key-file]. */
+  readonly clientKeyFile?: string;
+  /** The authority that signs members' certificates [--peer-trusted-ca-file]. */
+  readonly trustedCaFile?: string;
+  /** Certificates that are believed no longer [--peer-crl-file]. */
+  readonly crlFile?: string;
+  /** Common names of which a member's certificate must have one [--peer-cert-allowed-cn, all]. */
+  readonly allowedCommonNames?: readonly string[];
+  /** The same for alternative names [--peer-cert-allowed-hostname, all]. */
+  readonly allowedHostnames?: readonly string[];
+  /**
+   * Callers need not prove that they are at the host of their peer URL
+   * [--peer-skip-client-san-verification, false].
+   */
+  readonly skipHostProof?: boolean;
+}
+
+/** Which TLS is spoken, on both ports. */
+export interface TlsProtocolOptions {
+  /** Suites of TLS 1.2 by their IANA names [--cipher-suites, all with AEAD and forward secrecy]. */
+  readonly cipherSuites?: readonly string[];
+  /** `TLS1.2` or `TLS1.3` [--tls-min-version, TLS1.2]. */
+  readonly minVersion?: string;
+  /** [--tls-max-version, TLS1.3] */
+  readonly maxVersion?: string;
 }
 
 /** How to start a member. Names and defaults follow etcd's flags, given in brackets. */
@@ -45,10 +103,39 @@ export interface ServerOptions {
    */
   readonly requestTimeoutMs?: number;
   /**
+   * Entries of the log that are kept in memory; the state is flushed a few times as often
+   * [--snapshot-count, 100000].
+   */
+  readonly snapshotCount?: number;
+  /** Bytes of log that are kept; the files take at most twice as much [--max-log-bytes, 64 MiB]. */
+  readonly maxLogBytes?: number;
+  /** Bytes that the state may take on disk; 0: no bound [--quota-backend-bytes, 2 GiB]. */
+  readonly quotaBackendBytes?: number;
+  /** [--auto-compaction-mode, "periodic"] */
+  readonly autoCompactionMode?: 'periodic' | 'revision';
+  /**
+   * Milliseconds (periodic) or revisions that stay readable; 0: nothing is compacted by itself
+   * [--auto-compaction-retention, 0].
+   */
+  readonly autoCompactionRetention?: number;
+  /**
    * Dials members (by name) at another URL than the advertised one, for instance through a proxy
    * [none].
    */
   readonly peerDial?: Readonly<Record<string, string>>;
+  /** For `https` client URLs. */
+  readonly clientTls?: ClientTlsOptions;
+  /** For `https` peer URLs. */
+  readonly peerTls?: PeerTlsOptions;
+  /** Default: TLS 1.2 and 1.3 with authenticated encryption. */
+  readonly tlsProtocol?: TlsProtocolOptions;
+  /**
+   * A sole member whose log is damaged gives up what is behind the damage, at this start
+   * [--truncate-damaged-log, false].
+   */
+  readonly truncateDamagedLog?: boolean;
+  /** Ends a start that still waits for other members. */
+  readonly signal?: AbortSignal;
   /** Where log lines go; default: nowhere. */
   readonly log?: Log;
   /** Another outside world, for tests; default: the machine's. */
@@ -64,6 +151,9 @@ export const SERVER_DEFAULTS = {
   heartbeatIntervalMs: 100,
   electionTimeoutMs: 500,
   requestTimeoutMs: 5_000,
+  snapshotCount: 100_000,
+  maxLogBytes: 64 * 1024 * 1024,
+  quotaBackendBytes: 2 * 1024 * 1024 * 1024,
 } as const;
 
 /**

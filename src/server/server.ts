@@ -1,24 +1,33 @@
 import type { MemberStatus } from '../api/index.ts';
+import { etcdMethods } from '../etcd/index.ts';
 import { createGrpcServer } from '../grpc/index.ts';
 import {
   type Io,
   memoryDisk,
+  type Network,
   silentLog,
   systemClock,
   systemDisk,
   systemNetwork,
   systemRandom,
+  type TlsMaterial,
+  tlsNetwork,
 } from '../io/index.ts';
-import { deferred } from '../lib/index.ts';
-import { openTransport, type Transport } from '../transport/index.ts';
+import { assert, deferred } from '../lib/index.ts';
+import { type Engines, lmdbEngines, memoryEngines } from '../store/index.ts';
+import { openTransport, type Transport, type TransportHandlers } from '../transport/index.ts';
+import type { OpenAskLink } from './ask-terms.ts';
 import { clerkMethods } from './clerk-service.ts';
 import { Closers } from './closers.ts';
 import { resolveConfig, type ServerConfig } from './config.ts';
-import { openDoor } from './door.ts';
+import { type DoorTls, openDoor } from './door.ts';
 import { createHttpHandler } from './http.ts';
-import { Member } from './member.ts';
-import { createMetrics } from './metrics.ts';
+import type { Member } from './member.ts';
+import { type CertificateEnd, createMetrics } from './metrics.ts';
 import type { ServerOptions } from './options.ts';
+import { type OpenMemberOptions, openMember } from './rejoin.ts';
+import { snapshotMethods } from './snapshot-service.ts';
+import { openPortTls, type PortTls, resolveTls, type ServerTls } from './tls.ts';
 import { formatUrl } from './url.ts';
 import { VERSION } from './version.ts';
 
@@ -44,12 +53,16 @@ export interface Server {
 }
 
 /**
- * Starts a member; resolves when it listens.
- * @throws ConfigError, WalError, or an Error whose `code` is EADDRINUSE etc., each with one clear
+ * Starts a member; resolves when it listens. At the first start of a member of at least three that
+ * is not before a majority of them has been started: start them together. The same when its
+ * directory is damaged.
+ * @throws ConfigError, WalError, StoreError, the signal's reason, or an Error whose `code` is
+ *   EADDRINUSE etc., each with one clear
  *   line.
  */
 export async function startServer(options: ServerOptions = {}): Promise<Server> {
   const config = resolveConfig(options);
+  const tls = resolveTls(options, config);
   const io: Io = {
     clock: systemClock,
     disk: config.dataDir === null ? memoryDisk() : systemDisk,
@@ -60,14 +73,24 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
   };
   const closers = new Closers();
   try {
-    return await openServer(config, io, closers);
+    const { truncateDamagedLog = false, signal } = options;
+    return await openServer({ config, tls, io, closers, choices: { truncateDamagedLog, signal } });
   } catch (error) {
     await closers.close();
     throw error;
   }
 }
 
-async function openServer(config: ServerConfig, io: Io, closers: Closers): Promise<Server> {
+interface Parts {
+  readonly config: ServerConfig;
+  readonly tls: ServerTls;
+  readonly io: Io;
+  readonly closers: Closers;
+  /** For this start alone. */
+  readonly choices: Pick<OpenMemberOptions, 'truncateDamagedLog' | 'signal'>;
+}
+
+async function openServer({ config, tls, io, closers, choices }: Parts): Promise<Server> {
   const stopped = deferred<Error | null>();
   const fail = (error: Error): void => {
     stopped.resolve(error);
@@ -77,13 +100,20 @@ async function openServer(config: ServerConfig, io: Io, closers: Closers): Promi
   };
   let listenUrls: readonly string[] = [];
   const clientUrls = (): readonly string[] => config.advertiseClientUrls ?? listenUrls;
-  const member = await Member.open({ config, io, clientUrls }, fail);
+  const engines: Engines = config.dataDir === null ? memoryEngines() : lmdbEngines();
+  const secured = await openSecured({ tls, io, closers });
+  const openLink = askLinks({ config, secured, io });
+  const { truncateDamagedLog, signal } = choices;
+  const member = await openMember(
+    { config, io, engines, clientUrls, openLink, truncateDamagedLog, signal },
+    fail,
+  );
   closers.add(() => member.close());
   let transport: Transport | null = null;
   const connectedPeers = (): number => transport?.connectedPeers().length ?? 0;
-  listenUrls = await openDoors({ config, io, closers, member, connectedPeers, fail });
-  transport = await connectPeers({ config, io, member, clientUrls: clientUrls() });
-  const { address } = transport;
+  listenUrls = await openDoors({ config, secured, io, closers, member, connectedPeers, fail });
+  transport = await connectPeers({ config, secured, io, member, clientUrls: clientUrls() });
+  const peerUrls = peerUrlsOf(config, transport);
   closers.add(() => (transport as Transport).close());
   // Closed first, so that what is parked gets its answer while the doors are still open.
   closers.add(() => member.close());
@@ -97,7 +127,7 @@ async function openServer(config: ServerConfig, io: Io, closers: Closers): Promi
     memberId: config.memberId,
     clusterId: config.clusterId,
     clientUrls: listenUrls,
-    peerUrls: [formatUrl(address)],
+    peerUrls,
     status: () => member.status(),
     ready: member.ready,
     stopped: stopped.promise,
@@ -106,19 +136,55 @@ async function openServer(config: ServerConfig, io: Io, closers: Closers): Promi
   };
 }
 
+/** Where peers are served: the transport tells the first place's picked port. */
+function peerUrlsOf(config: ServerConfig, { address }: Transport): readonly string[] {
+  return config.listenPeers.map((place, i) => formatUrl(i > 0 ? place : { ...place, ...address }));
+}
+
+/** A port's TLS, and the certificates in force there. */
+interface Secured {
+  readonly tls: PortTls;
+  readonly material: TlsMaterial;
+}
+
+/** The ports that speak TLS. */
+interface SecuredPorts {
+  readonly client: Secured | null;
+  readonly peer: Secured | null;
+}
+
+async function openSecured({
+  tls,
+  io,
+  closers,
+}: Pick<Parts, 'tls' | 'io' | 'closers'>): Promise<SecuredPorts> {
+  const open = async (port: PortTls | null): Promise<Secured | null> => {
+    if (port === null) return null;
+    const material = await openPortTls(port, io);
+    closers.add(async () => material.close());
+    return { tls: port, material };
+  };
+  return { client: await open(tls.client), peer: await open(tls.peer) };
+}
+
 /** Opens the client ports; resolves with where they really listen. */
 async function openDoors(parts: {
   config: ServerConfig;
+  secured: SecuredPorts;
   io: Io;
   closers: Closers;
   member: Member;
   connectedPeers: () => number;
   fail: (error: Error) => void;
 }): Promise<readonly string[]> {
-  const { config, io, closers, member } = parts;
+  const { config, secured, io, closers, member } = parts;
   const status = (): MemberStatus => member.status();
   const grpc = createGrpcServer({
-    methods: clerkMethods({ service: member.service, clock: io.clock }),
+    methods: new Map([
+      ...clerkMethods({ service: member.service, clock: io.clock }),
+      ...snapshotMethods({ source: member, ...io, onDamage: parts.fail }),
+      ...etcdMethods({ member: member.etcd, clock: io.clock, random: io.random }),
+    ]),
     log: io.log,
     clock: io.clock,
     onDefect: parts.fail,
@@ -131,31 +197,70 @@ async function openDoors(parts: {
       status,
       parked: () => member.parked,
       connectedPeers: parts.connectedPeers,
+      certificateEnds: () => certificateEnds(secured),
     }),
     onDefect: (error) => io.log.error(`a page failed: ${error.message}`, { stack: error.stack }),
   });
   const urls: string[] = [];
   for (const listen of config.listenClients) {
-    const door = await openDoor({ listen, grpc, http, log: io.log });
+    const tls = listen.tls ? doorTls(secured) : null;
+    const door = await openDoor({ listen, tls, grpc, http, log: io.log });
     closers.add(() => door.close());
-    urls.push(formatUrl(door.address));
+    urls.push(formatUrl({ ...listen, ...door.address }));
   }
   return urls;
 }
 
-async function connectPeers(parts: {
-  config: ServerConfig;
-  io: Io;
-  member: Member;
-  clientUrls: readonly string[];
-}): Promise<Transport> {
-  const { config, io, member, clientUrls } = parts;
-  const transport = await openTransport({
-    network: io.network,
+function doorTls({ client }: SecuredPorts): DoorTls {
+  assert(client !== null, 'an https URL without certificates');
+  const { tls, material } = client;
+  return { material, askCertificate: tls.askCertificate, allowed: tls.allowed };
+}
+
+function certificateEnds(secured: SecuredPorts): CertificateEnd[] {
+  return (['client', 'peer'] as const).flatMap((port) => {
+    const material = secured[port]?.material;
+    return material === undefined ? [] : [{ port, expiresMs: material.current.firstEnd.expiresMs }];
+  });
+}
+
+async function connectPeers(
+  parts: PeerParts & { readonly member: Member; readonly clientUrls: readonly string[] },
+): Promise<Transport> {
+  const { member } = parts;
+  const transport = await openPeerTransport(parts, member.handlers);
+  member.connect(transport);
+  return transport;
+}
+
+/** Links at the same place before there is a member, for one that has to ask the others first. */
+function askLinks(parts: PeerParts): OpenAskLink {
+  return (onMessage) =>
+    openPeerTransport(
+      { ...parts, clientUrls: [] },
+      { onMessage, onBulk: () => {}, onUnreachable: () => {} },
+    );
+}
+
+interface PeerParts {
+  readonly config: ServerConfig;
+  readonly secured: SecuredPorts;
+  readonly io: Io;
+}
+
+function openPeerTransport(
+  { config, secured, io, clientUrls }: PeerParts & { readonly clientUrls: readonly string[] },
+  handlers: TransportHandlers,
+): Promise<Transport> {
+  const [listen, ...alsoListen] = config.listenPeers;
+  assert(listen !== undefined, 'nowhere to listen for peers');
+  return openTransport({
+    network: secured.peer === null ? io.network : peerNetwork(secured.peer, io),
     clock: io.clock,
     random: io.random,
     log: io.log,
-    listen: config.listenPeers,
+    listen,
+    alsoListen,
     self: {
       clusterId: config.clusterId,
       memberId: config.memberId,
@@ -168,8 +273,11 @@ async function connectPeers(parts: {
       linkTimeoutMs: 2 * config.timing.electionTimeoutMs,
       keepAliveMs: config.timing.electionTimeoutMs / 2,
     },
-    handlers: member.handlers,
+    handlers,
   });
-  member.connect(transport);
-  return transport;
+}
+
+function peerNetwork({ tls, material }: Secured, { clock, log }: Io): Network {
+  const { allowed, proveHosts } = tls;
+  return tlsNetwork({ material, allowed, proveHosts, clock, log });
 }

@@ -11,15 +11,28 @@ import type { KvStateMachine } from '../kv/index.ts';
 import { unreachable } from '../lib/index.ts';
 import type { MemberId } from '../raft/index.ts';
 import type { Refusal, Replica } from '../replica/index.ts';
+import { Forwarder, type ForwarderParts } from './forwarder.ts';
 
 /** What the service stands on. */
 export interface ServiceParts {
   readonly replica: Replica;
-  readonly machine: KvStateMachine;
+  /** The machine in force; a snapshot replaces it. */
+  readonly machine: () => KvStateMachine;
   /** How clients reach the leader. */
   readonly hintOf: (leader: MemberId) => LeaderHint;
   readonly status: () => MemberStatus;
+  /** False once the state is closed. */
+  readonly isOpen: () => boolean;
+  /** True for a command that has to wait until there is space. */
+  readonly isOutOfSpace: (command: Uint8Array) => boolean;
 }
+
+const NO_SPACE = encodeAnswer({
+  type: 'error',
+  code: 'NO_SPACE',
+  message: 'database space exceeded: delete keys and compact, or raise --quota-backend-bytes',
+  leader: null,
+});
 
 /**
  * Commands go through the log, linearizable queries behind a read barrier, the rest to local state.
@@ -31,6 +44,7 @@ export function createService(parts: ServiceParts): KvService {
 
   return {
     execute(command: Uint8Array, reply: Reply) {
+      if (parts.isOutOfSpace(command)) return reply(NO_SPACE);
       replica.propose(command, (outcome) => {
         reply(
           outcome.type === 'applied' ? outcome.answer : encodeRefusal(outcome, 'command', hint),
@@ -38,17 +52,64 @@ export function createService(parts: ServiceParts): KvService {
       });
     },
     read(query: Query, reply: Reply) {
-      if (query.serializable) return reply(machine.query(query));
+      if (query.serializable) {
+        return reply(
+          parts.isOpen()
+            ? machine().query(query)
+            : encodeRefusal({ type: 'stopped' }, 'read', hint),
+        );
+      }
       replica.readBarrier((outcome) => {
         reply(
           outcome.type === 'confirmed'
-            ? machine.query(query)
+            ? machine().query(query)
             : encodeRefusal(outcome, 'read', hint),
         );
       });
     },
     status: parts.status,
   };
+}
+
+/** What a member needs to pass commands on. */
+export type ForwarderPeers = Pick<
+  ForwarderParts,
+  'memberId' | 'clock' | 'random' | 'requestTimeoutMs' | 'send'
+>;
+
+/** The same for clients that know nothing of leaders: served at any member. */
+export function createForwarder(parts: ServiceParts, peers: ForwarderPeers): Forwarder {
+  const { replica, machine } = parts;
+  const hint = (leader: MemberId | null): LeaderHint | null =>
+    leader === null ? null : parts.hintOf(leader);
+  const encoded = (refusal: Refusal): Uint8Array => encodeRefusal(refusal, 'command', hint);
+  return new Forwarder({
+    ...peers,
+    leadership: () => replica.status(),
+    execute(command, done) {
+      if (parts.isOutOfSpace(command)) return done(NO_SPACE);
+      replica.propose(command, (outcome) => {
+        if (outcome.type === 'applied') return done(outcome.answer);
+        done(outcome.type === 'notLeader' ? null : encoded(outcome));
+      });
+    },
+    read(query, done) {
+      if (query.serializable) {
+        return done(parts.isOpen() ? machine().query(query) : encoded({ type: 'stopped' }));
+      }
+      replica.readBarrier((outcome) => {
+        if (outcome.type === 'confirmed') return done(machine().query(query));
+        done(outcome.type === 'notLeader' ? null : encoded(outcome));
+      });
+    },
+    refusals: {
+      noLeader: encoded({ type: 'notLeader', leader: null }),
+      leadershipLost: encoded({ type: 'leadershipLost', leader: null }),
+      timeout: encoded({ type: 'timeout' }),
+      overloaded: encoded({ type: 'overloaded' }),
+      stopped: encoded({ type: 'stopped' }),
+    },
+  });
 }
 
 function encodeRefusal(

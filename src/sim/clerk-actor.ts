@@ -1,7 +1,9 @@
-import { type Clerk, createClerk, KvError } from '../client/index.ts';
+import type { KvOperation } from '../checker/index.ts';
+import { type Clerk, createClerk, KvError, type Resolution } from '../client/index.ts';
+import type { Clock } from '../io/index.ts';
 import { InvariantViolation } from '../lib/index.ts';
 import type { ClientNetwork } from './client-network.ts';
-import type { Ending, History } from './history.ts';
+import type { CallEnd, Ending, History } from './history.ts';
 import type { Oracle } from './oracle.ts';
 import type { ClerkPlan } from './plan.ts';
 import type { Planted } from './planted.ts';
@@ -9,6 +11,21 @@ import type { Process } from './process.ts';
 import type { Stream } from './streams.ts';
 import { Violation } from './violation.ts';
 import type { World } from './world.ts';
+
+/** Probability that a clerk without calls under way is closed after a call. */
+const LEAVES = 0.03;
+/** Probability that a clerk asks what became of somebody's command, instead of calling. */
+const RESOLVES = 0.02;
+/** The same for asking a member how it is. */
+const LOOKS = 0.02;
+/** The same for forgetting the past. */
+const COMPACTS = 0.02;
+/** What is forgotten ends so many revisions before the newest that the clerk knows, or earlier. */
+const KEPT_REVISIONS = 30;
+
+type RegisterCall = 'get' | 'put' | 'append' | 'txn' | 'delete';
+
+const NOTHING_TOLD = { output: null, deleted: null } as const;
 
 /** What all clerks of a run share. */
 export interface ClerkParts {
@@ -30,9 +47,12 @@ export class ClerkActor {
   readonly #pending = new Map<Process, number>();
   #incarnation = 0;
   #stopped = false;
-  /** Highest seq of the named session that was acknowledged. */
-  #ackedSeq = 0;
-  #sessionId: number | null = null;
+  /** Highest seq that was acknowledged, by the session's id. */
+  readonly #ackedSeqs = new Map<number, number>();
+  /** The newest revision that it was told. */
+  #revision = 0;
+  /** Incarnations whose session ended before they did. */
+  readonly #bereft = new Set<Clerk>();
 
   constructor(plan: ClerkPlan, parts: ClerkParts) {
     this.plan = plan;
@@ -74,6 +94,7 @@ export class ClerkActor {
       endpoints,
       requestTimeoutMs: plan.timeoutMs,
       ...(plan.session === null ? {} : { session: plan.session }),
+      ...(plan.sessionTtlMs === null ? {} : { sessionTtlMs: plan.sessionTtlMs }),
     };
     world.movePromises();
     createClerk(options, io).then(
@@ -111,12 +132,13 @@ export class ClerkActor {
     if (!process.alive) return;
     const { session } = clerk;
     if (session !== null) {
-      if (this.#sessionId === session.id && session.lastSeq < this.#ackedSeq) {
-        const what = `${process.name} found seq ${session.lastSeq}, ${this.#ackedSeq} was answered`;
+      const ackedSeq = this.#ackedSeqs.get(session.id) ?? 0;
+      if (session.lastSeq < ackedSeq) {
+        const what = `${process.name} found seq ${session.lastSeq}, ${ackedSeq} was answered`;
         this.#parts.world.stop(new Violation('a session remembers', what));
       }
-      this.#sessionId = session.id;
     }
+    if (session?.resumed === true) this.#parts.network.counters.add('sometimes: session resumed');
     for (let i = 0; i < this.plan.concurrency; i++) this.#think(process, clerk);
   }
 
@@ -127,10 +149,25 @@ export class ClerkActor {
       this.#call(process.name, clerk)
         .finally(() => this.#countPending(process, -1))
         .then(
-          () => this.#think(process, clerk),
+          () => this.#goOn(process, clerk),
           (error: unknown) => this.#failed(process, clerk, error),
         );
     });
+  }
+
+  /** Most go on; some are done for now, and somebody comes back another time. */
+  #goOn(process: Process, clerk: Clerk): void {
+    const isLast = this.plan.concurrency === 1 && process === this.#process;
+    if (!isLast || this.#stopped || !this.#stream.chance(LEAVES))
+      return this.#think(process, clerk);
+    this.#countPending(process, 1);
+    clerk
+      .close()
+      .finally(() => this.#countPending(process, -1))
+      .then(
+        () => process === this.#process && this.restart(),
+        (error: unknown) => this.#failed(process, clerk, error),
+      );
   }
 
   #countPending(process: Process, change: number): void {
@@ -142,7 +179,8 @@ export class ClerkActor {
     if (!(error instanceof KvError)) {
       const reason = error instanceof Error ? error : new Error(String(error));
       const isBug = reason instanceof InvariantViolation;
-      world.stop(isBug ? new Violation('clerks do not break', reason.message) : reason);
+      const cause = { cause: reason };
+      world.stop(isBug ? new Violation('clerks do not break', reason.message, cause) : reason);
       return;
     }
     world.trace(process.name, `${error.code}: ${error.message}`);
@@ -150,7 +188,13 @@ export class ClerkActor {
       const what = `${process.name}: ${error.message}`;
       return world.stop(new Violation('an answer is kept until it has arrived', what));
     }
+    // Unless it was asked for a short life, no session ends within a run.
+    if (error.code === 'SESSION_EXPIRED' && this.plan.sessionTtlMs === null) {
+      const what = `${process.name}: ${error.message}`;
+      return world.stop(new Violation('sessions live as long as they may', what));
+    }
     this.#parts.network.counters.add(`sometimes: call ended ${error.code}`);
+    if (error.code === 'SESSION_EXPIRED') this.#bereft.add(clerk);
     // A clerk that was replaced is done for; everybody else goes on.
     if (error.code !== 'SESSION_FENCED') this.#think(process, clerk);
   }
@@ -164,14 +208,57 @@ export class ClerkActor {
   }
 
   #call(label: string, clerk: Clerk): Promise<void> {
+    if (this.#stream.chance(RESOLVES)) return this.#resolve(clerk);
+    if (this.#stream.chance(LOOKS)) return this.#look(clerk);
+    if (this.#stream.chance(COMPACTS)) return this.#compact(clerk);
     switch (this.plan.work) {
       case 'appends':
-        return this.#stream.chance(0.8) ? this.#append(label, clerk) : this.#read(clerk);
+        return this.#stream.chance(0.8) ? this.#append(label, clerk) : this.#read(label, clerk);
       case 'pairs':
         return this.#appendPair(label, clerk);
       case 'registers':
         return this.#register(label, clerk);
     }
+  }
+
+  async #look(clerk: Clerk): Promise<void> {
+    await clerk.status(this.#stream.pick(this.#parts.endpoints));
+  }
+
+  /** Forgets the past: nobody is shown it again. */
+  async #compact(clerk: Clerk): Promise<void> {
+    const revision = this.#revision - this.#stream.below(KEPT_REVISIONS);
+    if (revision < 2) return;
+    const { seq } = await clerk.compact(revision);
+    this.#acknowledged(clerk, seq);
+    this.#parts.network.counters.add('sometimes: history compacted');
+    try {
+      await clerk.get('any', { revision: revision - 1 });
+    } catch (error) {
+      if (error instanceof KvError && error.code === 'COMPACTED') return;
+      throw error;
+    }
+    const what = `revision ${revision - 1} could be read after compaction to ${revision}`;
+    throw new Violation('the forgotten stays so', what);
+  }
+
+  /** Asks about a command that somebody was told of: it cannot be unknown. */
+  async #resolve(clerk: Clerk): Promise<void> {
+    const { oracle } = this.#parts;
+    const asked = oracle.lastAcknowledged;
+    if (asked === null) return;
+    const { sessionId, seq } = asked;
+    let state: Resolution['state'];
+    try {
+      state = (await clerk.resolve(seq, { sessionId })).state;
+    } catch (error) {
+      // Somebody else's session may have ended.
+      if (error instanceof KvError && error.code === 'SESSION_EXPIRED') return;
+      throw error;
+    }
+    if (state !== 'notExecuted') return;
+    const what = `seq ${seq} of session ${sessionId} was acknowledged, and is "${state}"`;
+    throw new Violation('resolve tells the truth', what);
   }
 
   async #append(label: string, clerk: Clerk): Promise<void> {
@@ -180,7 +267,8 @@ export class ClerkActor {
     const token = history.token(label);
     const end = history.beginAppend(label, [key], token);
     try {
-      const { valueBytes, seq } = await clerk.append(key, token);
+      const { valueBytes, seq, revision } = await clerk.append(key, token);
+      this.#revision = revision;
       this.#acknowledged(clerk, seq);
       end({ ending: 'acknowledged', bytes: [valueBytes] });
     } catch (error) {
@@ -196,7 +284,8 @@ export class ClerkActor {
     const end = history.beginAppend(label, [first, second], token);
     try {
       const success = [first, second].map((key) => ({ append: key, value: token }));
-      const { results, seq } = await clerk.txn({ success });
+      const { results, seq, revision } = await clerk.txn({ success });
+      this.#revision = revision;
       this.#acknowledged(clerk, seq);
       const bytes = results.map((one) => (one.type === 'append' ? one.valueBytes : 0));
       end({ ending: 'acknowledged', bytes });
@@ -206,51 +295,67 @@ export class ClerkActor {
     }
   }
 
-  async #read(clerk: Clerk): Promise<void> {
+  async #read(label: string, clerk: Clerk): Promise<void> {
     const { history } = this.#parts;
     const key = history.appendTargets().appends;
     if (this.#stream.chance(0.3)) {
       history.staleRead(key, await clerk.get(key, { serializable: true }));
       return;
     }
-    const end = history.beginRead(key);
+    const end = history.beginRead(label, key);
+    const terms = this.#parts.oracle.leaders.size;
     let output: string | null = null;
     try {
       output = await clerk.get(key);
     } catch (error) {
-      end({ ending: endingOf(error), output: null });
+      end({ ending: endingOf(error), ...NOTHING_TOLD });
       throw error;
     }
-    end({ ending: 'acknowledged', output });
+    end({ ending: 'acknowledged', output, deleted: null });
+    if (this.#parts.oracle.leaders.size > terms) {
+      this.#parts.network.counters.add('sometimes: read across a change of leader');
+    }
   }
 
   async #register(label: string, clerk: Clerk): Promise<void> {
     const { history } = this.#parts;
     const key = history.registerKey(this.#stream.below(3));
-    const kind = this.#stream.pick(['get', 'get', 'put', 'append', 'txn'] as const);
+    const kind = this.#stream.pick(['get', 'get', 'put', 'append', 'txn', 'delete'] as const);
     const value = history.token(label).padEnd(kind === 'put' ? this.plan.valueBytes : 0, '.');
-    if (kind === 'get') {
-      const end = history.beginCall(label, key, { type: 'get', output: null });
-      try {
-        end({ ending: 'acknowledged', output: await clerk.get(key) });
-      } catch (error) {
-        end({ ending: endingOf(error), output: null });
-        throw error;
-      }
-      return;
-    }
-    const type = kind === 'append' ? 'append' : 'put';
-    const end = history.beginCall(label, key, { type, value });
+    const operation = operationOf(kind, value);
+    const end = history.beginCall(label, key, operation);
     try {
-      const { seq } =
-        kind === 'txn'
-          ? await clerk.txn({ success: [{ put: key, value }] })
-          : await clerk[kind](key, value);
-      this.#acknowledged(clerk, seq);
-      end({ ending: 'acknowledged', output: null });
+      end({ ending: 'acknowledged', ...(await this.#registerCall(clerk, kind, { key, value })) });
     } catch (error) {
-      end({ ending: endingOf(error), output: null });
+      end({ ending: endingOf(error), ...NOTHING_TOLD });
       throw error;
+    }
+  }
+
+  async #registerCall(
+    clerk: Clerk,
+    kind: RegisterCall,
+    { key, value }: { key: string; value: string },
+  ): Promise<Omit<CallEnd, 'ending'>> {
+    switch (kind) {
+      case 'get':
+        return { ...NOTHING_TOLD, output: await clerk.get(key) };
+      case 'delete': {
+        const { seq, deleted } = await clerk.delete(key);
+        this.#acknowledged(clerk, seq);
+        return { ...NOTHING_TOLD, deleted: deleted > 0 };
+      }
+      case 'txn': {
+        const { seq } = await clerk.txn({ success: [{ put: key, value }] });
+        this.#acknowledged(clerk, seq);
+        return NOTHING_TOLD;
+      }
+      default: {
+        const { seq, revision } = await clerk[kind](key, value);
+        this.#revision = revision;
+        this.#acknowledged(clerk, seq);
+        return NOTHING_TOLD;
+      }
     }
   }
 
@@ -259,7 +364,21 @@ export class ClerkActor {
     const { session } = clerk;
     if (session === null) return;
     this.#parts.oracle.acknowledged(session.id, seq);
-    if (session.id === this.#sessionId) this.#ackedSeq = Math.max(this.#ackedSeq, seq);
+    if (this.#bereft.delete(clerk)) {
+      this.#parts.network.counters.add('sometimes: session ended, and another one went on');
+    }
+    this.#ackedSeqs.set(session.id, Math.max(this.#ackedSeqs.get(session.id) ?? 0, seq));
+  }
+}
+
+function operationOf(kind: RegisterCall, value: string): KvOperation {
+  switch (kind) {
+    case 'get':
+      return { type: 'get', output: null };
+    case 'delete':
+      return { type: 'delete', deleted: null };
+    default:
+      return { type: kind === 'append' ? 'append' : 'put', value };
   }
 }
 
@@ -270,7 +389,7 @@ function endingOf(error: unknown): Ending {
 }
 
 /** The process's clock; whatever it calls may settle promises. */
-function wakingClock(process: Process, world: World): Process['clock'] {
+function wakingClock(process: Process, world: World): Clock {
   const { clock } = process;
   const waking = (run: () => void) => () => {
     world.movePromises();

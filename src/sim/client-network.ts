@@ -1,6 +1,8 @@
 import {
+  decodeCommand,
   decodeExecuteReply,
   decodeStatus,
+  type ExecuteRequest,
   encodeExecuteRequests,
   encodeStatus,
   KvError,
@@ -9,6 +11,7 @@ import {
 import type { ChannelFactory, ChannelHandlers, ClerkChannel, Endpoint } from '../client/index.ts';
 import { ExecuteSession } from '../server/index.ts';
 import type { Counters } from './counters.ts';
+import type { ClientCall } from './matrix.ts';
 import type { Process } from './process.ts';
 import type { Stream } from './streams.ts';
 import type { World } from './world.ts';
@@ -31,6 +34,8 @@ export interface ClientQuality {
 export interface ClientDoor {
   readonly process: Process;
   readonly service: KvService;
+  /** Something broke while a request was handled: the process ends. */
+  readonly onDefect: (error: unknown) => void;
 }
 
 /** How a clerk reaches a member now. */
@@ -42,6 +47,8 @@ export class ClientNetwork {
   readonly stream: Stream;
   readonly counters: Counters;
   quality: ClientQuality;
+  /** Sees each call as it leaves. */
+  readonly onCall: (call: ClientCall) => void;
   readonly #doors: (host: string) => ClientDoor | null;
   readonly #reach = new Map<string, Reach>();
   readonly #links = new Set<Link>();
@@ -50,12 +57,14 @@ export class ClientNetwork {
     readonly world: World;
     readonly counters: Counters;
     readonly quality: ClientQuality;
+    readonly onCall: (call: ClientCall) => void;
     readonly doors: (host: string) => ClientDoor | null;
   }) {
     this.world = options.world;
     this.stream = options.world.stream('client network');
     this.counters = options.counters;
     this.quality = options.quality;
+    this.onCall = options.onCall;
     this.#doors = options.doors;
   }
 
@@ -67,6 +76,7 @@ export class ClientNetwork {
         return link;
       },
       status: (endpoint, done) => {
+        this.onCall('status');
         let cancelled = false;
         const answer = (result: Parameters<typeof done>[0]): void => {
           this.deliver(clerk, this.latencyUs(), () => {
@@ -185,6 +195,7 @@ export class Link implements ClerkChannel {
   send(requests: Parameters<typeof encodeExecuteRequests>[0]): void {
     if (this.#state !== 'open' || !this.#clerk.alive) return;
     const door = this.#door;
+    for (const { body } of requests) this.#network.onCall(callOf(body));
     const message = encodeExecuteRequests(requests);
     const { stream, quality, counters } = this.#network;
     if (stream.chance(quality.breakOnRequest)) {
@@ -195,7 +206,12 @@ export class Link implements ClerkChannel {
     this.#upUs = this.#arrivalUs(this.#upUs);
     const delayUs = this.#upUs - this.#network.world.nowUs;
     this.#network.deliver(door.process, delayUs, () => {
-      if (this.#state !== 'broken') this.#session?.receive(message);
+      if (this.#state === 'broken') return;
+      try {
+        this.#session?.receive(message);
+      } catch (error) {
+        door.onDefect(error);
+      }
     });
   }
 
@@ -297,6 +313,12 @@ export class Link implements ClerkChannel {
   #arrivalUs(lastUs: number): number {
     return Math.max(lastUs, this.#network.world.nowUs + this.#network.latencyUs());
   }
+}
+
+function callOf(body: ExecuteRequest['body']): ClientCall {
+  if (body.type === 'query') return body.query.query.type;
+  const command = decodeCommand(body.command);
+  return command.type === 'operation' ? command.operation.type : command.type;
 }
 
 function unreachable({ host }: Endpoint): KvError {

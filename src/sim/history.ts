@@ -1,5 +1,7 @@
 import type { Call, KvOperation, TokenAppend } from '../checker/index.ts';
+import type { Recording } from './recording.ts';
 import { Violation } from './violation.ts';
+import type { World } from './world.ts';
 
 /** Calls and tokens of one key before its successor is used. */
 const REGISTER_CALLS_MAX = 60;
@@ -24,7 +26,8 @@ interface AppendKey {
 
 /** Everything that clerks called and were told. Time is counted in events of the world. */
 export class History {
-  readonly #now: () => number;
+  readonly #world: World;
+  readonly #recording: Recording | null;
   readonly #appendKeys = new Map<string, AppendKey>();
   readonly #calls: { call: Call; kept: boolean }[] = [];
   readonly #unknown = new Map<string, number>();
@@ -38,8 +41,9 @@ export class History {
   #pending = 0;
   readonly counts: Record<Ending, number> = { acknowledged: 0, notApplied: 0, unknown: 0 };
 
-  constructor(now: () => number) {
-    this.#now = now;
+  constructor(world: World, recording: Recording | null) {
+    this.#world = world;
+    this.#recording = recording;
   }
 
   get issued(): number {
@@ -99,16 +103,16 @@ export class History {
 
   /** A call began on a register; the function returned takes its end. */
   beginCall(clerk: string, key: string, operation: KvOperation): (end: CallEnd) => void {
-    this.#begin();
-    const called = this.#now();
+    const ended = this.#begin(clerk, `${operation.type} ${key}`);
+    const called = this.#world.events;
     const entry = { call: { clerk, key, operation, called, returned: null } as Call, kept: true };
     this.#calls.push(entry);
     return (end) => {
-      this.#end(end.ending);
+      ended(end.ending);
       const isGet = operation.type === 'get';
       if (end.ending === 'acknowledged') {
-        const known = isGet ? { type: 'get' as const, output: end.output } : operation;
-        entry.call = { ...entry.call, operation: known, returned: this.#now() };
+        const told = toldBy(end, operation);
+        entry.call = { ...entry.call, operation: told, returned: this.#world.events };
       } else if (isGet || end.ending === 'notApplied') {
         entry.kept = false;
       } else {
@@ -119,25 +123,25 @@ export class History {
 
   /** An append of a token began, on one key or on two together. */
   beginAppend(clerk: string, keys: readonly string[], token: string): (end: AppendEnd) => void {
-    this.#begin();
+    const ended = this.#begin(clerk, `append ${keys.join(' and ')}`);
     const appends = keys.map((key) => {
       const append: MutableAppend = { clerk, token, outcome: 'unknown' };
       this.#appendKey(key).appends.push(append);
       return append;
     });
     return ({ ending, bytes }) => {
-      this.#end(ending);
+      ended(ending);
       for (const append of appends) append.outcome = ending;
       for (const [i, key] of keys.entries()) this.#told(key, bytes?.[i] ?? 0);
     };
   }
 
   /** A linearizable read of an append key: it must show what anybody was told before. */
-  beginRead(key: string): (end: CallEnd) => void {
-    this.#begin();
+  beginRead(clerk: string, key: string): (end: CallEnd) => void {
+    const ended = this.#begin(clerk, `get ${key}`);
     const toldBytes = this.#appendKey(key).toldBytes;
     return ({ ending, output }) => {
-      this.#end(ending);
+      ended(ending);
       if (ending !== 'acknowledged') return;
       const value = output ?? '';
       if (value.length < toldBytes) {
@@ -167,21 +171,36 @@ export class History {
     return made;
   }
 
-  #begin(): void {
+  #begin(clerk: string, what: string): (ending: Ending) => void {
     this.#issued++;
     this.#pending++;
-  }
-
-  #end(ending: Ending): void {
-    this.#pending--;
-    this.counts[ending]++;
+    const record = this.#recording?.call({ clerk, what, fromMs: this.#world.nowMs });
+    return (ending) => {
+      this.#pending--;
+      this.counts[ending]++;
+      record?.(ending, this.#world.nowMs);
+    };
   }
 }
 
-/** The end of a read or a register call; `output` is what a get was told. */
+/** The end of a read or a register call. */
 export interface CallEnd {
   readonly ending: Ending;
+  /** What a get was told; null for others. */
   readonly output: string | null;
+  /** Whether a delete found its key, as it was told; null for others. */
+  readonly deleted: boolean | null;
+}
+
+function toldBy({ output, deleted }: CallEnd, operation: KvOperation): KvOperation {
+  switch (operation.type) {
+    case 'get':
+      return { type: 'get', output };
+    case 'delete':
+      return { type: 'delete', deleted };
+    default:
+      return operation;
+  }
 }
 
 /** The end of an append; `bytes`: lengths of the values afterwards, if told. */

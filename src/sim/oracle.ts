@@ -37,8 +37,11 @@ export class Oracle {
   readonly #committed: Committed[] = [];
   /** State hash by applied index. */
   readonly #hashes = new Map<number, string>();
+  /** Told when a member is seen to lead a term. */
+  readonly leaderWatchers = new Set<(id: MemberId) => void>();
   /** `session:seq` of commands in committed entries. */
   readonly #commands = new Set<string>();
+  #acknowledged: { readonly sessionId: number; readonly seq: number } | null = null;
 
   constructor(members: ReadonlyMap<MemberId, string>, counters: Counters) {
     this.#counters = counters;
@@ -47,9 +50,24 @@ export class Oracle {
     }
   }
 
+  /** The command that was acknowledged last; null before the first. */
+  get lastAcknowledged(): { readonly sessionId: number; readonly seq: number } | null {
+    return this.#acknowledged;
+  }
+
   /** Highest index that any member has applied. */
   get committedIndex(): number {
     return this.#committed.length;
+  }
+
+  /** Highest index in a member's log, as far as it is durable. */
+  lastIndexOf(id: MemberId): number {
+    return this.#of(id).shadow.lastIndex;
+  }
+
+  /** Whether a command of a session is in a committed entry. */
+  hasCommitted(sessionId: number, seq: number): boolean {
+    return this.#commands.has(`${sessionId}:${seq}`);
   }
 
   /** Terms that had a leader. */
@@ -64,16 +82,20 @@ export class Oracle {
   /** A member's write to its log is durable. */
   durable(id: MemberId, bytes: Uint8Array): void {
     const { shadow } = this.#of(id);
-    shadow.onDurable(bytes, ({ index, by, term }) => {
-      const committed = this.#committed[index - 1];
-      if (committed !== undefined && committed.entry.chain !== by.chain) {
-        throw new Violation('committed entries stay', `${shadow.name} replaced entry ${index}`);
-      }
-      if (this.#leaders.get(term) === id) {
-        throw new Violation('leader append-only', `${shadow.name} replaced entry ${index}`);
-      }
-      this.#counters.add('sometimes: uncommitted entries replaced');
-    });
+    shadow.onDurable(
+      bytes,
+      ({ index, by, term }) => {
+        const committed = this.#committed[index - 1];
+        if (committed !== undefined && committed.entry.chain !== by.chain) {
+          throw new Violation('committed entries stay', `${shadow.name} replaced entry ${index}`);
+        }
+        if (this.#leaders.get(term) === id) {
+          throw new Violation('leader append-only', `${shadow.name} replaced entry ${index}`);
+        }
+        this.#counters.add('sometimes: uncommitted entries replaced');
+      },
+      (index) => this.#committed[index - 1]?.entry ?? null,
+    );
   }
 
   /** A message leaves: what it promises must be on disk (thesis §3.8). */
@@ -101,8 +123,11 @@ export class Oracle {
     }
   }
 
-  /** How a member looks after one of its events. */
-  observe(id: MemberId, status: MemberStatus): void {
+  /**
+   * How a member looks after one of its events. `installed`: its state is that of a snapshot up to
+   * here, and its log is still what it was before; 0: it is not.
+   */
+  observe(id: MemberId, status: MemberStatus, installed = 0): void {
     const observed = this.#of(id);
     const { seen, shadow } = observed;
     const { term, commitIndex, appliedIndex: applied } = status;
@@ -115,7 +140,7 @@ export class Oracle {
       throw new Violation('applied is committed', `${shadow.name}: ${applied} > ${commitIndex}`);
     }
     if (status.role === 'leader') this.#leads(id, term);
-    if (applied > seen.applied) this.#applied(shadow, { applied, term });
+    if (applied > seen.applied) this.#applied(shadow, { applied, term, installed });
     observed.seen = { term, commitIndex, applied };
     const before = this.#hashes.get(applied);
     if (before === undefined) this.#hashes.set(applied, status.stateHash);
@@ -127,6 +152,7 @@ export class Oracle {
 
   /** A clerk was told that a command of its session was executed. */
   acknowledged(sessionId: number, seq: number): void {
+    this.#acknowledged = { sessionId, seq };
     if (this.#commands.has(`${sessionId}:${seq}`)) return;
     const what = `seq ${seq} of session ${sessionId} was acknowledged and is not committed`;
     throw new Violation('acknowledged is committed', what);
@@ -147,6 +173,7 @@ export class Oracle {
     }
     this.#leaders.set(term, id);
     this.#counters.add('sometimes: leader elected');
+    for (const watch of this.leaderWatchers) watch(id);
     let index = this.#committed.length;
     while (index > 0 && (this.#committed[index - 1]?.inTerm ?? 0) >= term) index--;
     if (index === 0) return;
@@ -156,7 +183,12 @@ export class Oracle {
     }
   }
 
-  #applied(shadow: ShadowLog, { applied, term }: { applied: number; term: number }): void {
+  #applied(
+    shadow: ShadowLog,
+    { applied, term, installed }: { applied: number; term: number; installed: number },
+  ): void {
+    // Its hash is compared, and its base reaches the log in a moment.
+    if (applied <= installed && applied <= this.#committed.length) return;
     const own = shadow.at(applied);
     if (own === null) {
       throw new Violation('applied is durable here', `${shadow.name} at entry ${applied}`);

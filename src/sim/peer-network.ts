@@ -1,7 +1,10 @@
 import { ByteReader, ByteWriter } from '../lib/index.ts';
 import type { MemberId, Message } from '../raft/index.ts';
 import {
+  type BulkMessage,
+  decodeBulkMessage,
   decodeMessage,
+  encodeBulkMessage,
   encodeMessage,
   type MemberInfo,
   type Transport,
@@ -55,6 +58,8 @@ export class PeerNetwork {
   quality: LinkQuality;
   /** Sees each message as it leaves. */
   onSend: (from: MemberId, message: Message) => void = () => {};
+  /** Sees each piece of a snapshot, and each answer to one, as it leaves. */
+  onSendBulk: (message: BulkMessage) => void = () => {};
 
   constructor(options: {
     readonly world: World;
@@ -80,6 +85,13 @@ export class PeerNetwork {
 
   restore(from: MemberId, to: MemberId): void {
     this.#cut.delete(linkKey(from, to));
+  }
+
+  /** Some link from or to it is cut. */
+  isCutOff(id: MemberId): boolean {
+    return [...this.#members.keys()].some(
+      (peer) => this.#cut.has(linkKey(id, peer)) || this.#cut.has(linkKey(peer, id)),
+    );
   }
 
   slow(from: MemberId, to: MemberId, extraMs: number): void {
@@ -122,6 +134,7 @@ export class PeerNetwork {
         if (!process.alive) return;
         for (const message of messages) this.#send(id, message, unreachable);
       },
+      sendBulk: (message) => process.alive && this.#sendBulk(id, message),
       peerInfo: (peer) => (this.#members.has(peer) ? info(peer) : null),
       connectedPeers: () =>
         [...this.#members.keys()].filter((peer) => peer !== id && this.#isConnected(id, peer)),
@@ -152,22 +165,51 @@ export class PeerNetwork {
     encodeMessage(writer, message);
     const bytes = writer.view();
     this.#world.mix(bytes.length);
-    this.#deliver({ from, to, type, bytes });
+    const receive = (to: TransportHandlers): void =>
+      to.onMessage(decodeMessage(new ByteReader(bytes)));
+    this.#deliver({ from, to, type, receive });
     if (!clean && stream.chance(duplicate)) {
       this.#counters.add('network: message doubled');
-      this.#deliver({ from, to, type, bytes });
+      this.#deliver({ from, to, type, receive });
     }
   }
 
-  #deliver(parcel: { from: MemberId; to: MemberId; type: string; bytes: Uint8Array }): void {
-    const { from, to, type, bytes } = parcel;
+  /** As unreliable as other messages, but never doubled: it has a connection of its own. */
+  #sendBulk(from: MemberId, message: BulkMessage): boolean {
+    this.onSendBulk(message);
+    const { to, type } = message;
+    if (!this.#isConnected(from, to)) return false;
+    if (!this.#clean.has(linkKey(from, to)) && this.#stream.chance(this.quality.loss)) {
+      this.#counters.add('network: message lost');
+      return true;
+    }
+    const writer = new ByteWriter(128);
+    encodeBulkMessage(writer, message);
+    const bytes = writer.view();
+    this.#world.mix(bytes.length);
+    const receive = (to: TransportHandlers): void => {
+      // A first piece has a state opened.
+      this.#world.movePromises();
+      to.onBulk(decodeBulkMessage(new ByteReader(bytes)));
+    };
+    this.#deliver({ from, to, type, receive });
+    return true;
+  }
+
+  #deliver(parcel: {
+    readonly from: MemberId;
+    readonly to: MemberId;
+    readonly type: string;
+    readonly receive: (handlers: TransportHandlers) => void;
+  }): void {
+    const { from, to, type } = parcel;
     const world = this.#world;
     const receiver = this.#endpoints.get(to);
     const delayUs = this.#delayUs(from, to);
     const label = world.tracing ? `${type} from ${this.#members.get(from)}` : '';
     const receive = (endpoint: PeerEndpoint): void => {
       if (this.#cut.has(linkKey(from, to))) return;
-      endpoint.handlers.onMessage(decodeMessage(new ByteReader(bytes)));
+      parcel.receive(endpoint.handlers);
     };
     if (receiver === undefined) return;
     if (!this.quality.survivesRestart) {

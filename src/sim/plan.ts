@@ -26,6 +26,14 @@ export const FAULT_KINDS = [
   'restartClerk',
   'zombieClerk',
   'pauseClerk',
+  'oversleep',
+  'wallJump',
+  'behead',
+  'commitError',
+  'crashAtCommit',
+  'damageState',
+  'transfer',
+  'disturb',
 ] as const;
 
 export type FaultKind = (typeof FAULT_KINDS)[number];
@@ -45,6 +53,8 @@ export interface ClerkPlan {
   /** Session name; null: anonymous. */
   readonly session: string | null;
   readonly work: 'appends' | 'registers' | 'pairs';
+  /** Idle life of the session, milliseconds; null: longer than any run. */
+  readonly sessionTtlMs: number | null;
   /** Calls under way at once. */
   readonly concurrency: number;
   /** Mean pause between two calls, milliseconds. */
@@ -66,9 +76,15 @@ export interface Plan {
   readonly disk: DiskSpeed;
   /** Length of the log's segments. */
   readonly segmentBytes: number;
+  /** Entries of the log after which it is cut, and members that lag get snapshots. */
+  readonly compactionEntries: number;
   /** Largest deviation of a clock's rate from 1. */
   readonly skewMax: number;
   readonly faults: readonly FaultPlan[];
+  /** Of the faults only these, by their names in `FaultRecord`; null: all. */
+  readonly only: ReadonlySet<string> | null;
+  /** Networks and disks have no faults of their own. */
+  readonly quiet: boolean;
   readonly clerks: readonly ClerkPlan[];
 }
 
@@ -80,6 +96,8 @@ export interface PlanChanges {
   readonly faults?: readonly FaultKind[];
   /** Not these classes; the others stay exactly as they are. */
   readonly without?: readonly FaultKind[];
+  /** Of the faults that are left only these, by their names (`kill#3`). */
+  readonly only?: readonly string[];
   /** Networks and disks without faults of their own. */
   readonly quiet?: boolean;
 }
@@ -98,7 +116,8 @@ export function drawPlan(seed: number, changes: PlanChanges = {}): Plan {
     electionTimeoutMs,
     requestTimeoutMs: stream.pick([1_000, 5_000]),
   };
-  const safetyMs = changes.safetyMs ?? 60_000 + stream.below(60_000);
+  const drawnMs = 60_000 + stream.below(60_000);
+  const safetyMs = changes.safetyMs ?? drawnMs;
   const quiet = changes.quiet === true;
   const clerks = drawClerks(new Stream(seed, 'plan clerks'));
   return {
@@ -110,10 +129,13 @@ export function drawPlan(seed: number, changes: PlanChanges = {}): Plan {
     clients: drawClients(new Stream(seed, 'plan clients'), quiet),
     disk: { baseMs: stream.between(0.05, 2), jitterMs: stream.between(0.05, 5) },
     segmentBytes: drawSegmentBytes(new Stream(seed, 'plan log'), clerks),
+    compactionEntries: new Stream(seed, 'plan compaction').pick([12, 40, 300, 10_000]),
     skewMax: stream.pick([0, 0.01, 0.05, 0.2]),
     faults: drawFaults(new Stream(seed, 'plan faults'), changes.faults).filter(
       ({ kind }) => changes.without?.includes(kind) !== true,
     ),
+    only: changes.only === undefined ? null : new Set(changes.only),
+    quiet,
     clerks,
   };
 }
@@ -169,6 +191,7 @@ function drawClerks(stream: Stream): ClerkPlan[] {
   return Array.from({ length: count }, (_, i) => ({
     name: `c${i + 1}`,
     session: stream.chance(0.5) ? `session-${i + 1}` : null,
+    sessionTtlMs: stream.pick([null, null, null, 1_000, 4_000]),
     work: works[i] ?? stream.pick(works),
     concurrency: stream.pick([1, 1, 2, 4]),
     thinkMs: stream.pick([50, 200, 500]),

@@ -1,5 +1,7 @@
-import { expect, test } from 'vitest';
-import { BUGS, hunt } from './index.ts';
+import { readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { expect, inject, test } from 'vitest';
+import { BUGS, type Bug, type Caught, hunt, patched, runHere } from './index.ts';
 
 /** Those that need more are left to `npm run sim -- --planted`. */
 const SEEDS_MAX = 10;
@@ -9,7 +11,6 @@ const NAMES = [
   'a vote that comes twice counts twice',
   'an entry is damaged on its way',
   'the vote is not persisted',
-  'entries that were overwritten stay on disk',
   'votes go to candidates whose log is behind',
   'an entry is skipped when it is applied',
   'a client that was replaced is not fenced',
@@ -17,19 +18,55 @@ const NAMES = [
   'a command is acknowledged although its leader was deposed',
   'a client retries under a new number',
 ];
+/** The compiled sources: bugs within functions are planted in a copy of them. */
+const COMPILED = dirname(dirname(inject('quorateMain')));
+
+async function caughtBy(bugs: readonly Bug[], seedsMax = SEEDS_MAX): Promise<Caught[]> {
+  return await hunt({
+    bugs,
+    seedsMax,
+    runners: [runHere],
+    worker: join(COMPILED, 'sim', 'worker.js'),
+    isOver: () => false,
+    onCaught() {},
+  });
+}
 
 test('bugs have names of their own', () => {
   expect(new Set(BUGS.map(({ name }) => name)).size).toBe(BUGS.length);
 });
 
+test.each(BUGS.filter(({ patches }) => patches !== undefined))(
+  'fits the code: $name',
+  ({ patches = [] }) => {
+    const files = new Map<string, string>();
+    for (const patch of patches) {
+      const text = files.get(patch.file) ?? readFileSync(join(COMPILED, patch.file), 'utf8');
+      files.set(patch.file, patched(text, patch));
+    }
+    expect(files.size).toBeGreaterThan(0);
+  },
+);
+
+test('a patch that finds no place, or two, is refused', () => {
+  const patch = { file: 'x.js', find: 'b', put: 'c' };
+  expect(patched('abd', patch)).toBe('acd');
+  expect(() => patched('ad', patch)).toThrow('a planted bug does not fit x.js any more: "b"');
+  expect(() => patched('abbd', patch)).toThrow('does not fit');
+});
+
 test.each(NAMES)('found: %s', async (name) => {
-  const bugs = BUGS.filter((bug) => bug.name === name);
-  const caught = await hunt({ bugs, seedsMax: SEEDS_MAX, isOver: () => false, onCaught() {} });
-  expect(caught.map(({ violation }) => violation?.name)).toEqual(['Violation']);
+  const caught = await caughtBy(BUGS.filter((bug) => bug.name === name));
+  expect(caught.map(({ violation }) => violation?.promise)).toEqual([expect.any(String)]);
+});
+
+test('found in a process of its own: who waits hears nothing of lost leadership', async () => {
+  const bugs = BUGS.filter(({ name }) => name.startsWith('who waits is told nothing'));
+  const [caught] = await caughtBy(bugs, 100);
+  expect(caught?.violation?.promise).toBe('who waits is answered');
 });
 
 test('without a bug the same seeds break nothing', async () => {
-  const bugs = [{ name: 'none', planted: {} }];
-  const [caught] = await hunt({ bugs, seedsMax: SEEDS_MAX, isOver: () => false, onCaught() {} });
+  const [caught] = await caughtBy([{ name: 'none', planted: {} }]);
   expect(caught).toMatchObject({ seeds: SEEDS_MAX, violation: null });
 });

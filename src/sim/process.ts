@@ -20,7 +20,7 @@ export interface Skew {
  */
 export class Process {
   readonly name: string;
-  readonly clock: Clock;
+  readonly clock: SkewedClock;
   readonly random: Stream;
   /** Called after each of its events; not after timers, which only defer work. */
   afterEvent: (() => void) | null = null;
@@ -37,6 +37,11 @@ export class Process {
 
   get alive(): boolean {
     return this.#alive;
+  }
+
+  /** The calendar is set anew; the monotonic clock goes on. */
+  jumpWall(byMs: number): void {
+    this.clock.wallOffsetMs += byMs;
   }
 
   get paused(): boolean {
@@ -76,6 +81,7 @@ class SkewedClock implements Clock {
   readonly #process: Process;
   readonly #skew: Skew;
   readonly #bornUs: number;
+  wallOffsetMs = 1_700_000_000_000;
 
   constructor(world: World, process: Process, skew: Skew) {
     this.#world = world;
@@ -90,7 +96,7 @@ class SkewedClock implements Clock {
   }
 
   wallMs(): number {
-    return 1_700_000_000_000 + this.nowMs();
+    return this.wallOffsetMs + this.nowMs();
   }
 
   setTimer(delayMs: number, run: () => void): Timer {

@@ -2,13 +2,16 @@ import { crc32 } from 'node:zlib';
 import { ByteWriter } from '../lib/index.ts';
 import { type Entry, encodeEntry, type HardState, type MemberId } from '../raft/index.ts';
 import { Violation } from './violation.ts';
-import { readBatch } from './wal-reader.ts';
+import { type BaseSeen, readBatch } from './wal-reader.ts';
 
 /** An entry with a checksum over it and all before it: equal chains mean equal logs. */
 export interface ShadowEntry {
   readonly entry: Entry;
   readonly chain: number;
 }
+
+/** The entry that some member has applied at this index; null while none has. */
+export type Committed = (index: number) => ShadowEntry | null;
 
 /** An entry is replaced by a batch that brings the member to `term`; throws if it must not be. */
 export type Replaced = (change: { index: number; by: ShadowEntry; term: number }) => void;
@@ -45,9 +48,10 @@ export class ShadowLog {
 
   /**
    * These bytes of the log have become durable.
+   * @param committed for a snapshot, which stands for the committed entries up to it
    * @throws Violation when they contradict what was durable before.
    */
-  onDurable(bytes: Uint8Array, replaced: Replaced): void {
+  onDurable(bytes: Uint8Array, replaced: Replaced, committed: Committed = () => null): void {
     const batch = readBatch(bytes);
     if (batch === null) return;
     // After a restart the last batch is written again, byte for byte.
@@ -63,7 +67,8 @@ export class ShadowLog {
     for (const record of batch.records) {
       if ('kind' in record) {
         this.#append(record, (index, by) => replaced({ index, by, term }));
-      } else this.#setHardState(record);
+      } else if ('baseIndex' in record) this.#restart(record, committed);
+      else this.#setHardState(record);
     }
   }
 
@@ -85,6 +90,20 @@ export class ShadowLog {
       throw new Violation('log without gaps', `${this.name} wrote entry ${index}`);
     }
     this.#entries.push(next);
+  }
+
+  /** The log is now that of the snapshot: a prefix of the committed one. */
+  #restart({ baseIndex, term }: BaseSeen, committed: Committed): void {
+    const last = committed(baseIndex);
+    if (last === null || last.entry.term !== term) {
+      const what = `${this.name} installed entry ${baseIndex} of term ${term}`;
+      throw new Violation('a snapshot is of committed entries', what);
+    }
+    this.#entries.length = 0;
+    for (let index = 1; index <= baseIndex; index++) {
+      const entry = committed(index);
+      if (entry !== null) this.#entries.push(entry);
+    }
   }
 
   #setHardState(next: HardState): void {

@@ -2,21 +2,36 @@ import { expect, test } from 'vitest';
 import { BUGS } from './bugs/all.ts';
 import { type PlanChanges, shorten, simulate } from './index.ts';
 
-test('a failure is shortened to the faults that it needs', async () => {
+const CHANGES: PlanChanges = {
+  members: 3,
+  safetyMs: 15_000,
+  faults: ['powerCut', 'powerCutOfAll', 'pauseClerk', 'slowLink', 'cutClient'],
+};
+/** The fewest faults that a shortened failure may still be worth looking at with. */
+const FAULTS_MAX = 10;
+
+test('a failure is shortened to the single faults that it needs, and they suffice', async () => {
   const bug = BUGS.find(({ name }) => name === 'the name of a new segment is not synced');
-  const changes: PlanChanges = {
-    members: 3,
-    safetyMs: 15_000,
-    faults: ['powerCut', 'powerCutOfAll', 'pauseClerk', 'slowLink', 'cutClient'],
-  };
-  const options = { ...changes, planted: bug?.planted ?? {} };
+  const options = { ...CHANGES, planted: bug?.planted ?? {} };
   const failed = await simulate(1, options);
   expect(failed.failure, 'seed 1').not.toBeNull();
-  const without = await shorten(failed, options);
-  expect(without.length).toBeGreaterThan(0);
-  const needed = failed.plan.faults.map(({ kind }) => kind).filter((one) => !without.includes(one));
-  expect(needed).toContain('powerCutOfAll');
-  const again = await simulate(1, { ...options, without });
-  expect(again.plan.faults.map(({ kind }) => kind)).toEqual(needed);
-  expect(again.failure?.name).toBe('Violation');
+  const { changes, result } = await shorten(failed, options);
+  expect(result.faults.length).toBeLessThanOrEqual(FAULTS_MAX);
+  expect(result.faults.length).toBeLessThan(failed.faults.length);
+  expect(result.faults.map(({ kind }) => kind)).toContain('powerCutOfAll');
+  expect(changes.only).toEqual(result.faults.map(({ id }) => id));
+  // The cut of the run's length was only for shortening: the changes name the whole failure.
+  const again = await simulate(1, changes);
+  expect(again.failure?.message).toBe(result.failure?.message);
+  expect(again.faults).toEqual(result.faults);
+});
+
+test('every fault that is left out is left out, and the others strike when they did', async () => {
+  const all = await simulate(3, CHANGES);
+  const kept = all.faults.filter((_, i) => i % 2 === 0);
+  const some = await simulate(3, { ...CHANGES, only: kept.map(({ id }) => id) });
+  expect(kept.length).toBeGreaterThan(2);
+  const times = new Map(all.faults.map(({ id, atMs }) => [id, atMs]));
+  for (const { id, atMs } of some.faults) expect([id, atMs]).toEqual([id, times.get(id)]);
+  expect(some.faults.every(({ id }) => kept.some((one) => one.id === id))).toBe(true);
 });

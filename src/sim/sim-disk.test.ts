@@ -21,6 +21,8 @@ async function bench(): Promise<Bench> {
   const durable: number[] = [];
   const disk = openDevice(world, device, process, {
     onDurable: (_, bytes) => durable.push(bytes.length),
+    onRename() {},
+    onRemove() {},
     onCrashAtStep: () => process.kill(),
   });
   const opening = (async (): Promise<DiskFile> => {

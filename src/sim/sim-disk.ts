@@ -20,6 +20,10 @@ export interface DiskSpeed {
 export interface DiskWatcher {
   /** These bytes of a file are durable now. */
   onDurable(path: string, bytes: Uint8Array): void;
+  /** A file is about to get this name. */
+  onRename(path: string): void;
+  /** A file is about to go. */
+  onRemove(path: string): void;
   onCrashAtStep(): void;
 }
 
@@ -49,6 +53,11 @@ export class Device {
 
   get stalled(): boolean {
     return this.#stalledUntilUs > this.#world.nowUs;
+  }
+
+  /** Nothing more can be written. */
+  get full(): boolean {
+    return this.#full;
   }
 
   set speed(speed: DiskSpeed) {
@@ -168,8 +177,16 @@ export function openDevice(
         const file = await image.open(path, options);
         return new SimFile(calls, file, path);
       }),
-    rename: (from, to) => calls.run(to, true, () => image.rename(from, to)),
-    remove: (path) => calls.run(path, true, () => image.remove(path)),
+    rename: (from, to) =>
+      calls.run(to, true, () => {
+        watcher.onRename(to);
+        return image.rename(from, to);
+      }),
+    remove: (path) =>
+      calls.run(path, true, () => {
+        watcher.onRemove(path);
+        return image.remove(path);
+      }),
     syncDirectory: (path) => calls.run(path, true, () => image.syncDirectory(path)),
     lock: (path) =>
       calls.run(path, false, async (): Promise<DiskLock> => {

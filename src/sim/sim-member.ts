@@ -1,15 +1,21 @@
-import type { KvService } from '../api/index.ts';
-import type { Log } from '../io/index.ts';
+import { decodeAnswer, decodeCommand, type KvService } from '../api/index.ts';
+import type { Disk, Log } from '../io/index.ts';
 import { InvariantViolation } from '../lib/index.ts';
 import type { MemberId } from '../raft/index.ts';
 import { Member, type MemberOptions } from '../server/index.ts';
+import { StoreError } from '../store/index.ts';
 import { WalError } from '../wal/index.ts';
+import type { ClientDoor } from './client-network.ts';
 import type { Counters } from './counters.ts';
 import type { Oracle } from './oracle.ts';
+import { watched } from './patience.ts';
 import type { PeerEndpoint, PeerNetwork } from './peer-network.ts';
 import type { Planted } from './planted.ts';
 import type { Process, Skew } from './process.ts';
+import type { Recording } from './recording.ts';
 import { Device, type DiskSpeed, openDevice } from './sim-disk.ts';
+import { type StateDamage, StateDevice } from './sim-engines.ts';
+import { type SnapshotPhase, SnapshotWatch } from './snapshot-watch.ts';
 import type { Stream } from './streams.ts';
 import { Violation } from './violation.ts';
 import type { World } from './world.ts';
@@ -21,6 +27,7 @@ export interface MemberParts {
   readonly network: PeerNetwork;
   readonly counters: Counters;
   readonly planted: Planted;
+  readonly recording: Recording | null;
   readonly names: ReadonlyMap<MemberId, string>;
   readonly config: Omit<MemberOptions['config'], 'name' | 'memberId' | 'dataDir'>;
   /** Largest deviation of a clock's rate from 1. */
@@ -28,12 +35,16 @@ export interface MemberParts {
   readonly disk: DiskSpeed;
   /** Length of the log's segments. */
   readonly segmentBytes: number;
+  /** A snapshot on its way into this member has come so far. */
+  readonly onSnapshot: (id: MemberId, phase: SnapshotPhase) => void;
   /** A member's process is gone, however it ended. */
   readonly onDied: (process: Process) => void;
 }
 
 /** How long a machine without trouble is down. */
 const RESTART_MS = 100;
+/** A member is far behind when so many committed entries are not in its state. */
+const LAG_ENTRIES = 20;
 
 /** How a process ends. */
 export type Death =
@@ -50,6 +61,7 @@ export class SimMember {
   readonly id: MemberId;
   readonly name: string;
   readonly device: Device;
+  readonly stateDevice: StateDevice;
   readonly #parts: MemberParts;
   readonly #stream: Stream;
   #process: Process | null = null;
@@ -57,6 +69,10 @@ export class SimMember {
   #service: KvService | null = null;
   #state: 'down' | 'starting' | 'up' | 'corrupt' = 'down';
   #incarnation = 0;
+  /** Of the present process. */
+  #snapshots: SnapshotWatch;
+  /** How far others were when it came up, and had come by snapshots; null: not behind. */
+  #behind: { readonly index: number; readonly installed: number } | null = null;
   /** Damage was done to its disk: it may refuse to start. */
   #damaged = false;
   /** Never starts again once it is down. */
@@ -70,6 +86,8 @@ export class SimMember {
     this.#parts = parts;
     this.#stream = parts.world.stream(`member ${this.name}`);
     this.device = new Device(parts.world, this.name, parts.disk);
+    this.stateDevice = new StateDevice(parts.world, this.name, this.device);
+    this.#snapshots = this.#watchSnapshots();
   }
 
   get state(): 'down' | 'starting' | 'up' | 'corrupt' {
@@ -87,7 +105,7 @@ export class SimMember {
 
   /** It can be counted on: its disk is whole, as far as anybody knows. */
   get isHealthy(): boolean {
-    return !this.#damaged || this.#state === 'up';
+    return !this.stateDevice.isDamaged && (!this.#damaged || this.#state === 'up');
   }
 
   get isLeader(): boolean {
@@ -95,11 +113,11 @@ export class SimMember {
   }
 
   /** What clients find at its address; null while nobody listens. */
-  get door(): { process: Process; service: KvService } | null {
+  get door(): ClientDoor | null {
     const process = this.#process;
     const service = this.#service;
     if (this.#state !== 'up' || process === null || service === null) return null;
-    return { process, service };
+    return { process, service, onDefect: (error) => this.#exit(process, error) };
   }
 
   start(): void {
@@ -113,24 +131,21 @@ export class SimMember {
     const process = world.process(`${this.name}.${this.#incarnation}`, skew);
     this.#process = process;
     this.#state = 'starting';
+    this.#record('starting', null);
+    this.#snapshots = this.#watchSnapshots();
     planted.restart?.(this.device);
     oracle.started(this.id);
-    const disk = openDevice(world, this.device, process, {
-      onDurable: (path, bytes) => {
-        if (path.endsWith('.wal')) world.guard(() => oracle.durable(this.id, bytes));
-      },
-      onCrashAtStep: () => {
-        this.#parts.counters.add('fault: crash at a disk step');
-        this.crash({ type: 'powerCut', keep: this.#stream.between(0, 1) });
-        this.restartAfter(this.#stream.between(10, 2_000));
-      },
-    });
+    const disk = this.#openDisk(process);
     const io = {
       clock: process.clock,
       disk: planted.disk?.(disk, process.clock) ?? disk,
       random: process.random,
       log: this.#log(process),
     };
+    const engines = this.stateDevice.open(process, (kind) => {
+      const when = kind === 'crashBefore' ? 'before' : 'after';
+      this.#powerFails(`fault: crash right ${when} a commit`);
+    });
     const config = {
       ...this.#parts.config,
       name: this.name,
@@ -140,10 +155,40 @@ export class SimMember {
     const clientUrls = (): readonly string[] => [`http://${this.name}:1`];
     world.movePromises();
     const walLimits = { segmentBytes: this.#parts.segmentBytes };
-    Member.open({ config, io, clientUrls, walLimits }, (error) => this.#exit(process, error)).then(
+    const options = { config, io, engines, clientUrls, walLimits };
+    Member.open(options, (error) => this.#exit(process, error)).then(
       (member) => this.#opened(process, member),
       (error: unknown) => this.#exit(process, error),
     );
+  }
+
+  #openDisk(process: Process): Disk {
+    const { world, oracle } = this.#parts;
+    return openDevice(world, this.device, process, {
+      onDurable: (path, bytes) => {
+        if (path.endsWith('.wal')) world.guard(() => oracle.durable(this.id, bytes));
+      },
+      onRename: (path) => this.#snapshots.renaming(path),
+      onRemove: (path) => {
+        if (path.endsWith('.wal')) this.#parts.counters.add('sometimes: log cut');
+      },
+      onCrashAtStep: () => this.#powerFails('fault: crash at a disk step'),
+    });
+  }
+
+  #powerFails(counter: string): void {
+    this.#parts.counters.add(counter);
+    this.crash({ type: 'powerCut', keep: this.#stream.between(0, 1) });
+    this.restartAfter(this.#stream.between(10, 2_000));
+  }
+
+  #watchSnapshots(): SnapshotWatch {
+    const { counters, network, onSnapshot } = this.#parts;
+    return new SnapshotWatch({
+      counters,
+      isPartitioned: () => network.isCutOff(this.id),
+      onPhase: (phase) => onSnapshot(this.id, phase),
+    });
   }
 
   /** Ends the process at once. */
@@ -178,14 +223,22 @@ export class SimMember {
     );
   }
 
-  /** Damages what is on the disk of a member that is down. */
-  damage(kind: 'bitRot' | 'misdirected'): boolean {
-    if (this.#state !== 'down') return false;
-    const what = this.device.damage(kind);
-    if (what === null) return false;
-    this.#damaged = true;
-    this.#parts.world.trace(this.name, what);
-    return true;
+  /** Hands leadership over, and goes on. */
+  handOver(): void {
+    const process = this.#process;
+    const member = this.member;
+    if (process === null || member === null) return;
+    this.#parts.world.movePromises();
+    member.handOver().catch((error: unknown) => this.#exit(process, error));
+  }
+
+  /** Damages what is on the disk of a member that is down; null: nothing to damage. */
+  damage(kind: 'bitRot' | 'misdirected' | StateDamage): string | null {
+    if (this.#state !== 'down') return null;
+    const isOfLog = kind === 'bitRot' || kind === 'misdirected';
+    const what = isOfLog ? this.device.damage(kind) : this.stateDevice.damage(kind);
+    if (what !== null) this.#damaged = true;
+    return what;
   }
 
   restartAfter(delayMs: number): void {
@@ -198,6 +251,7 @@ export class SimMember {
   mend(): void {
     this.#mended = true;
     this.device.heal();
+    this.stateDevice.heal();
     this.#process?.resume('ioFirst');
     if (this.#state === 'down') this.start();
   }
@@ -209,17 +263,64 @@ export class SimMember {
 
   /** Shows the oracle what there is to see. */
   observe(): void {
-    const member = this.member;
-    if (member !== null) this.#parts.oracle.observe(this.id, member.status());
+    const { member } = this;
+    if (member === null) return;
+    const status = member.status();
+    const installed = this.#snapshots.installing ? member.flushedIndex : 0;
+    this.#parts.oracle.observe(this.id, status, installed);
+    this.#record(status.role, status.term);
+    if (this.#behind === null || status.appliedIndex < this.#behind.index) return;
+    if (this.#snapshots.installed === this.#behind.installed) {
+      this.#parts.counters.add('sometimes: laggard caught up by the log alone');
+    }
+    this.#behind = null;
+  }
+
+  /** Looks for commands that are answered with what the session has kept. */
+  #expect(bytes: Uint8Array): (answer: Uint8Array) => void {
+    const { oracle, counters } = this.#parts;
+    const command = decodeCommand(bytes);
+    const session = command.type === 'operation' ? command.session : null;
+    const isKnown = session !== null && oracle.hasCommitted(session.sessionId, session.seq);
+    return (answer) => {
+      if (!isKnown || decodeAnswer(answer).type === 'error') return;
+      counters.add('sometimes: answered with the kept answer');
+    };
+  }
+
+  /** What an incarnation finds when it comes up. */
+  #look(member: Member): void {
+    const { oracle, counters } = this.#parts;
+    const { flushedIndex } = member;
+    const { committedIndex } = oracle;
+    const isFar = committedIndex - member.status().appliedIndex >= LAG_ENTRIES;
+    this.#behind = isFar ? { index: committedIndex, installed: 0 } : null;
+    if (flushedIndex > 0 && oracle.lastIndexOf(this.id) <= flushedIndex) {
+      counters.add('sometimes: started from the state, with nothing in the log');
+    }
+  }
+
+  #record(role: string, term: number | null): void {
+    const { recording, world } = this.#parts;
+    recording?.member({ member: this.name, role, term, fromMs: world.nowMs });
   }
 
   #opened(process: Process, member: Member): void {
     if (!process.alive) return;
-    const { network, planted, world, names } = this.#parts;
+    const { network, planted, world, names, config } = this.#parts;
     this.#member = member;
     this.#state = 'up';
-    this.#service = planted.service?.(member.service) ?? member.service;
-    const handlers = planted.handlers?.(member.handlers) ?? member.handlers;
+    this.#look(member);
+    this.#service = watched(planted.service?.(member.service) ?? member.service, {
+      onCommand: (command) => this.#expect(command),
+      process,
+      timeoutMs: config.timing.requestTimeoutMs,
+      onSilence: () => {
+        world.stop(new Violation('who waits is answered', `${this.name} has forgotten a command`));
+      },
+    });
+    const heard = this.#snapshots.listening(member.handlers);
+    const handlers = planted.handlers?.(heard) ?? heard;
     const endpoint: PeerEndpoint = { process, handlers };
     network.attach(this.id, endpoint);
     const transport = network.transport(this.id, endpoint, (peer) => ({
@@ -240,26 +341,30 @@ export class SimMember {
     world.trace(process.name, `exits: ${reason.message}`);
     this.#end(process);
     this.device.afterKill();
-    if (reason instanceof WalError && reason.code === 'CORRUPT' && this.#damaged) {
+    if (this.#damaged && isOfDamage(reason)) {
       counters.add('sometimes: damage found');
       this.#state = 'corrupt';
+      this.#record('corrupt', null);
       return;
     }
     if (!isExpected(reason)) {
-      const what =
-        reason instanceof Violation
-          ? reason
-          : new Violation('members stop only for their disk', `${this.name}: ${reason.message}`);
-      return world.stop(what);
+      if (reason instanceof Violation) return world.stop(reason);
+      const what = `${this.name}: ${reason.message}`;
+      return world.stop(new Violation('members stop only for their disk', what, { cause: reason }));
     }
     counters.add('sometimes: member stopped because of its disk');
     this.device.heal();
+    this.stateDevice.heal();
     this.restartAfter(this.#stream.between(100, 3_000));
   }
 
   #end(process: Process): void {
     process.kill();
+    const flushedIndex = this.#member?.flushedIndex ?? 0;
+    this.#snapshots.died(flushedIndex > this.#parts.oracle.lastIndexOf(this.id));
+    this.#behind = null;
     this.#state = 'down';
+    this.#record('down', null);
     this.#member = null;
     this.#service = null;
     this.#parts.onDied(process);
@@ -278,14 +383,28 @@ export class SimMember {
       if (message.includes('stepping down')) {
         counters.add('sometimes: leader with a stalled disk stepped down');
       }
-      if (process.alive) world.trace(process.name, message);
+      if (!process.alive) return;
+      // What was received so far is about to be removed.
+      if (message === 'snapshot: given up') world.movePromises();
+      this.#snapshots.line(message);
+      world.trace(process.name, message);
     };
     return { debug: line, info: line, warn: line, error: line };
   }
 }
 
+/** The reason is that what is stored is not what was written. */
+function isOfDamage(reason: unknown): boolean {
+  if (reason instanceof WalError || reason instanceof StoreError) {
+    return reason.code === 'CORRUPT' || isOfDamage(reason.cause);
+  }
+  return reason instanceof Error && isOfDamage(reason.cause);
+}
+
 function isExpected(reason: Error): boolean {
+  if (reason.cause instanceof StoreError) return isExpected(reason.cause);
   if (reason instanceof InvariantViolation) return false;
   if (reason instanceof WalError) return reason.code === 'IO';
+  if (reason instanceof StoreError) return reason.code === 'IO' || reason.code === 'FULL';
   return reason.message.startsWith('the disk has not finished a write');
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { drawPlan, FAULT_KINDS, runCampaign, simulate } from './index.ts';
+import { drawPlan, FAULT_KINDS, runCampaign, runHere, simulate } from './index.ts';
 
 const SHORT = { safetyMs: 8_000 };
 
@@ -36,7 +36,7 @@ test('plans differ in size, faults and work, and draw every class of faults', ()
 describe('a class of faults really happens, and nothing breaks', () => {
   test.each(FAULT_KINDS)('%s', async (kind) => {
     for (let seed = 1; seed <= 5; seed++) {
-      const options = { safetyMs: 8_000, members: 3, faults: [kind], quiet: true };
+      const options = { safetyMs: 6_000, members: 3, faults: [kind], quiet: true };
       const { failure, counters } = await simulate(seed, options);
       expect(failure, `seed ${seed} with ${JSON.stringify(options)}`).toBeNull();
       if (counters.get(`fault: ${kind}`) > 0) return;
@@ -45,20 +45,42 @@ describe('a class of faults really happens, and nothing breaks', () => {
   });
 });
 
-test('no promise is broken in 24 short runs, and the rare situations are reached', async () => {
+test('the calendar of a machine has no effect, however it jumps', async () => {
+  const lines = async (only?: readonly string[]): Promise<string[]> => {
+    const all: string[] = [];
+    const trace = (line: string): void => void all.push(line);
+    const options = { ...SHORT, members: 3, faults: ['wallJump', 'kill', 'pause'] as const };
+    const result = await simulate(8, {
+      ...options,
+      trace,
+      ...(only === undefined ? {} : { only }),
+    });
+    jumps = result.faults.filter(({ kind }) => kind === 'wallJump').length;
+    others = result.faults.filter(({ kind }) => kind !== 'wallJump').map(({ id }) => id);
+    return all.filter((line) => !line.includes('wallJump'));
+  };
+  let jumps = 0;
+  let others: string[] = [];
+  const jumping = await lines();
+  expect(jumps, 'seed 8').toBeGreaterThan(0);
+  expect(await lines(others)).toEqual(jumping);
+  expect(jumps).toBe(0);
+});
+
+test('no promise is broken in 16 short runs, and the rare situations are reached', async () => {
   const campaign = await runCampaign({
     firstSeed: 1,
-    seeds: 24,
+    seeds: 16,
+    runners: [runHere],
     isOver: () => false,
     onRun: ({ seed, failure }) => {
       expect(failure, `seed ${seed} failed: simulate(${seed}, { safetyMs: 8000 })`).toBeNull();
     },
-    simulation: SHORT,
+    changes: SHORT,
   });
   expect(campaign.failures).toEqual([]);
-  expect(campaign.runs).toBe(24);
+  expect(campaign.runs).toBe(16);
   for (const name of [
-    'seeds run twice',
     'network: message lost',
     'network: message doubled',
     'network: message late',

@@ -1,9 +1,11 @@
 import type { Counters } from './counters.ts';
-import { Faults } from './faults.ts';
+import { type FaultRecord, Faults } from './faults.ts';
 import { judge } from './judge.ts';
 import { proveLiveness } from './liveness.ts';
+import type { Matrix } from './matrix.ts';
 import { drawPlan, type Plan, type PlanChanges } from './plan.ts';
 import type { Planted } from './planted.ts';
+import type { Recording } from './recording.ts';
 import { setStage } from './stage.ts';
 import type { TraceSink } from './world.ts';
 
@@ -12,6 +14,8 @@ export interface SimulateOptions extends PlanChanges {
   /** Gets a line for everything that happens. */
   readonly trace?: TraceSink;
   readonly planted?: Planted;
+  /** Takes what a picture of the run shows. */
+  readonly recording?: Recording;
 }
 
 /** What a run has shown. */
@@ -25,6 +29,9 @@ export interface RunResult {
   readonly calls: number;
   readonly acknowledged: number;
   readonly counters: Counters;
+  readonly matrix: Matrix;
+  /** What was injected, in its order. */
+  readonly faults: readonly FaultRecord[];
   /** Equal for equal runs. */
   readonly traceHash: string;
   /** What broke; null when nothing did. */
@@ -34,15 +41,15 @@ export interface RunResult {
 /** Runs one seed: faults, then a majority that heals, then the verdict. */
 export async function simulate(seed: number, options: SimulateOptions = {}): Promise<RunResult> {
   const plan = drawPlan(seed, options);
-  const { trace = null, planted = {} } = options;
-  const stage = setStage(plan, { trace, planted });
-  const { world, counters, history } = stage;
+  const { trace = null, planted = {}, recording = null } = options;
+  const stage = setStage(plan, { trace, planted, recording });
+  const { world, counters, matrix, history } = stage;
+  const faults = new Faults(stage);
   const restore = planted.substitute?.();
   let failure: Error | null = null;
   try {
     for (const member of stage.members) member.start();
     for (const clerk of stage.clerks) clerk.start();
-    const faults = new Faults(stage);
     faults.start();
     await world.run(plan.safetyMs);
     faults.stop();
@@ -63,6 +70,8 @@ export async function simulate(seed: number, options: SimulateOptions = {}): Pro
     calls: history.issued,
     acknowledged: history.counts.acknowledged,
     counters,
+    matrix,
+    faults: faults.records,
     traceHash: world.traceHash,
     failure,
   };

@@ -3,24 +3,33 @@ import { ClerkActor } from './clerk-actor.ts';
 import { ClientNetwork } from './client-network.ts';
 import { Counters } from './counters.ts';
 import { History } from './history.ts';
+import { Matrix } from './matrix.ts';
 import { Oracle } from './oracle.ts';
 import { PeerNetwork } from './peer-network.ts';
 import type { Plan } from './plan.ts';
 import type { Planted } from './planted.ts';
+import type { Recording } from './recording.ts';
 import { SimMember } from './sim-member.ts';
+import type { SnapshotPhase } from './snapshot-watch.ts';
 import { type TraceSink, World } from './world.ts';
+
+/** No run writes so much: logs are cut by the number of their entries. */
+const LOG_BYTES_MAX = 64 * 1024 * 1024;
 
 /** Everything that a run consists of. */
 export interface Stage {
   readonly plan: Plan;
   readonly world: World;
   readonly counters: Counters;
+  readonly matrix: Matrix;
   readonly oracle: Oracle;
   readonly history: History;
   readonly peers: PeerNetwork;
   readonly clients: ClientNetwork;
   readonly members: readonly SimMember[];
   readonly clerks: readonly ClerkActor[];
+  /** Told how far a snapshot on its way into a member has come. */
+  readonly snapshotWatchers: Set<(id: MemberId, phase: SnapshotPhase) => void>;
   /** An observer's clerk, which no fault is meant for. */
   readonly observer: { readonly network: ClientNetwork; readonly endpoints: readonly string[] };
 }
@@ -28,19 +37,30 @@ export interface Stage {
 /** Puts a plan on the stage; nothing has happened yet. */
 export function setStage(
   plan: Plan,
-  { trace, planted }: { trace: TraceSink | null; planted: Planted },
+  options: {
+    readonly trace: TraceSink | null;
+    readonly planted: Planted;
+    readonly recording: Recording | null;
+  },
 ): Stage {
+  const { trace, planted, recording } = options;
   const world = new World(plan.seed, trace);
   const counters = new Counters();
+  const matrix = new Matrix();
   const names = new Map<MemberId, string>();
   for (let i = 1; i <= plan.members; i++) names.set(BigInt(i), `m${i}`);
   const oracle = new Oracle(names, counters);
   const peers = new PeerNetwork({ world, members: names, quality: plan.peers, counters });
-  peers.onSend = (from, message) => world.guard(() => oracle.sending(from, message));
+  peers.onSend = (from, message) => {
+    matrix.add(message.type);
+    world.guard(() => oracle.sending(from, message));
+  };
+  peers.onSendBulk = (message) => matrix.add(message.type);
   const clients = new ClientNetwork({
     world,
     counters,
     quality: plan.clients,
+    onCall: (call) => matrix.add(call),
     doors: (host) => members.find(({ name }) => name === host)?.door ?? null,
   });
   const config = {
@@ -54,8 +74,10 @@ export function setStage(
       autoLeave: false,
     },
     timing: plan.timing,
+    compaction: { entriesMax: plan.compactionEntries, bytesMax: LOG_BYTES_MAX },
   };
-  const shared = { world, oracle, counters, planted, skewMax: plan.skewMax };
+  const shared = { world, oracle, counters, planted, recording, skewMax: plan.skewMax };
+  const snapshotWatchers: Stage['snapshotWatchers'] = new Set();
   const members = [...names.keys()].map(
     (id) =>
       new SimMember(id, {
@@ -65,14 +87,20 @@ export function setStage(
         config,
         disk: plan.disk,
         segmentBytes: plan.segmentBytes,
+        onSnapshot: (id, phase) => {
+          for (const watch of snapshotWatchers) watch(id, phase);
+        },
         onDied: (process) => clients.memberDied(process),
       }),
   );
-  const history = new History(() => world.events);
+  const history = new History(world, recording);
   const endpoints = [...names.values()].map((name) => `${name}:1`);
   const clerks = plan.clerks.map(
     (clerk) => new ClerkActor(clerk, { ...shared, network: clients, history, endpoints }),
   );
   const observer = { network: clients, endpoints };
-  return { plan, world, counters, oracle, history, peers, clients, members, clerks, observer };
+  return {
+    ...{ plan, world, counters, matrix, oracle, history },
+    ...{ peers, clients, members, clerks, observer, snapshotWatchers },
+  };
 }

@@ -16,15 +16,23 @@ const HEADER_BYTES = 64;
 const SECTOR_BYTES = 512;
 const KIND_DATA = 1;
 
+/** The log starts anew behind this entry: a snapshot was installed. */
+export interface BaseSeen {
+  readonly baseIndex: number;
+  readonly term: number;
+}
+
 /** A batch of the log. */
 export interface BatchSeen {
   /** Counts the batches of a log. */
   readonly sequence: number;
   /** Checksum of everything up to its end. */
   readonly chain: number;
-  /** Records in their order. */
-  readonly records: readonly (HardState | Entry)[];
+  /** Records in their order; a preamble only repeats what earlier ones said, and has none. */
+  readonly records: readonly RecordSeen[];
 }
+
+export type RecordSeen = HardState | Entry | BaseSeen;
 
 /** The batch that a write consists of; null when it is something else (a header, zeros). */
 export function readBatch(bytes: Uint8Array): BatchSeen | null {
@@ -53,9 +61,9 @@ function unmasked(bytes: Uint8Array, mask: number): Uint8Array {
   return plain;
 }
 
-function readRecords(payload: Uint8Array): (HardState | Entry)[] {
+function readRecords(payload: Uint8Array): RecordSeen[] {
   const reader = new ByteReader(payload);
-  const records: (HardState | Entry)[] = [];
+  const records: RecordSeen[] = [];
   while (reader.remaining > 0) {
     switch (reader.u8()) {
       case 1:
@@ -63,6 +71,11 @@ function readRecords(payload: Uint8Array): (HardState | Entry)[] {
         break;
       case 2:
         records.push(decodeHardState(reader));
+        break;
+      case 4:
+        records.push({ baseIndex: reader.varint(), term: reader.varint() });
+        break;
+      case 6:
         break;
       default:
         records.push(decodeEntry(reader));

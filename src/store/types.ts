@@ -1,36 +1,98 @@
+import type { KeySpan, OrderedStore, RangeSpan, StoreEntry } from '../lib/index.ts';
+
+export type { KeySpan, OrderedStore, RangeSpan, StoreEntry };
+
+/** A stored row; the views belong to the caller, who must not change them. */
+export interface Row extends StoreEntry {
+  readonly table: string;
+}
+
+/** What a commit does to one row: a new value, or null to remove it. */
+export interface Change {
+  readonly table: string;
+  readonly key: Uint8Array;
+  readonly value: Uint8Array | null;
+}
+
+/** Called once, later, never before the call that it was given to has returned. */
+export type Done = (error: Error | null) => void;
+
+/** Bytes that an engine takes. */
+export interface EngineUsage {
+  /** In pages that hold rows: for a quota. */
+  readonly usedBytes: number;
+  /** Of the file; pages that were freed stay in it and are used again. */
+  readonly fileBytes: number;
+}
+
 /**
- * An ordered map per table, keys as `memcmp` orders them. Synchronous; bytes in, bytes out.
+ * A set of rows that changes atomically and durably, a commit at a time. What is read is the state
+ * after the last commit whose `done` was called, so it changes only between turns of the event
+ * loop. What `get` and the iterations return belongs to the caller, who must not change it.
  *
- * `put` copies what it is given. What `get` and `range` return are views that live until the next
- * `put` or `remove` in the same table: whoever keeps one longer copies it. Views must not be
- * changed, and not be handed to `put` of the table they come from.
+ * Every method that reads throws `StoreError` `CORRUPT` when a row does not have its checksum.
  */
-export interface OrderedStore {
-  /** The value, or null when there is none. A view, see above. */
+export interface Engine {
   get(table: string, key: Uint8Array): Uint8Array | null;
-  /** Stores; an earlier value of the key is replaced. */
-  put(table: string, key: Uint8Array, value: Uint8Array): void;
-  /** Removes; nothing happens when there is none. */
-  remove(table: string, key: Uint8Array): void;
-  /**
-   * Entries with `from` ≤ key < `to` (null: no bound), ascending, or descending when `reverse`.
-   * Changing the table while iterating is an error.
-   * @throws InvariantViolation when the table was changed since the iteration began.
-   */
+  /** As `OrderedStore.range`; a commit during the iteration does not change what it yields. */
   range(table: string, span: RangeSpan): Iterable<StoreEntry>;
-  /** Number of entries with `from` ≤ key < `to`. */
-  count(table: string, span: { from: Uint8Array; to: Uint8Array | null }): number;
-  /** Frees what the store holds. Safe to call twice; nothing else may be called afterwards. */
+  count(table: string, span: KeySpan): number;
+  /**
+   * Makes all changes durable together, or none. `changes` is read before the call returns and
+   * costs about 2 µs a row until then; the disk is awaited on another thread. One at a time; among
+   * the changes of one commit no two may be of the same row.
+   *
+   * `FULL` leaves everything as it was, and the next commit may succeed. After any other error
+   * every later commit fails with it: a sync is never tried again.
+   */
+  commit(changes: Iterable<Change>, done: Done): void;
+  /** The rows as they are now, for as long as the view is open, while commits go on. */
+  view(): EngineView;
+  usage(): EngineUsage;
+  /**
+   * Waits for the commit under way, whose `done` is called first; then all views end. Safe to call
+   * twice.
+   */
+  close(): Promise<void>;
+}
+
+/** A state of the engine that does not change. Holds back the space of what was replaced since. */
+export interface EngineView {
+  get(table: string, key: Uint8Array): Uint8Array | null;
+  /** All rows, ordered by table name (by UTF-16 code unit), then by key. */
+  rows(): Iterable<Row>;
+  /** Safe to call twice. Reading a closed view throws `StoreError` `CLOSED`. */
   close(): void;
 }
 
-export interface RangeSpan {
-  readonly from: Uint8Array;
-  readonly to: Uint8Array | null;
-  readonly reverse?: boolean;
+/** Makes engines and removes them. A path names one; its directory must exist. */
+export interface Engines {
+  /**
+   * Opens what is there; with `create` makes a new, empty one, durable except for its name in the
+   * directory.
+   * @throws StoreError (rejects): `CORRUPT` when there is none, or what is there is damaged;
+   * `VERSION`, `FULL`, `IO`.
+   */
+  open(path: string, options?: { create?: boolean }): Promise<Engine>;
+  /** Removes a closed engine; nothing happens when there is none. */
+  remove(path: string): Promise<void>;
+  /** Paths of the engines in the directory, sorted. */
+  list(directory: string): Promise<string[]>;
 }
 
-export interface StoreEntry {
-  readonly key: Uint8Array;
-  readonly value: Uint8Array;
+/**
+ * An `OrderedStore` whose contents survive a crash up to the last finished `flush`. `close` frees
+ * the memory and leaves the engine to whoever opened it.
+ */
+export interface DurableStore extends OrderedStore {
+  /** Bytes put and removed since the flush that was finished last began, with 64 for each row. */
+  readonly unflushedBytes: number;
+  /**
+   * Makes everything so far durable in one step; changes may go on meanwhile. One at a time. When
+   * it fails, nothing became durable and nothing was lost from memory: as for `Engine.commit`.
+   */
+  flush(done: Done): void;
+  /** What is durable now, see `Engine.view`. */
+  view(): EngineView;
+  usage(): EngineUsage;
 }

@@ -1,5 +1,5 @@
-import type { Clock, Log, LogFields, Network, Random } from '../io/index.ts';
-import { type Deferred, deferred } from '../lib/index.ts';
+import { type Clock, type Network, type Random, RepeatGate } from '../io/index.ts';
+import { type Deferred, deferred, unreachable } from '../lib/index.ts';
 import type { MemberId } from '../raft/index.ts';
 import { FrameWriter } from './frame.ts';
 import type { Lane } from './handshake.ts';
@@ -30,9 +30,41 @@ export class TransportContext {
 
   /** Largest payload on a lane. */
   frameBytesMax(lane: Lane): number {
-    const { controlFrameBytesMax, appendFrameBytesMax } = this.limits;
-    return lane === 'control' ? controlFrameBytesMax : appendFrameBytesMax;
+    return this.laneLimits(lane).frameBytesMax;
   }
+
+  laneLimits(lane: Lane): LaneLimits {
+    const { limits } = this;
+    switch (lane) {
+      case 'control':
+        return {
+          frameBytesMax: limits.controlFrameBytesMax,
+          queueMessagesMax: limits.controlQueueMessagesMax,
+          queueBytesMax: limits.controlQueueBytesMax,
+        };
+      case 'append':
+        return {
+          frameBytesMax: limits.appendFrameBytesMax,
+          queueMessagesMax: limits.appendQueueMessagesMax,
+          queueBytesMax: limits.appendQueueBytesMax,
+        };
+      case 'bulk':
+        return {
+          frameBytesMax: limits.bulkFrameBytesMax,
+          queueMessagesMax: limits.bulkQueueMessagesMax,
+          queueBytesMax: limits.bulkQueueBytesMax,
+        };
+      default:
+        unreachable(lane);
+    }
+  }
+}
+
+/** The limits of one lane. */
+export interface LaneLimits {
+  readonly frameBytesMax: number;
+  readonly queueMessagesMax: number;
+  readonly queueBytesMax: number;
 }
 
 /** Counts connections that the network has not let go of: what `close` waits for. */
@@ -60,52 +92,4 @@ export class OpenConnections {
 /** A member or cluster id as people see it. */
 export function idText(id: MemberId | bigint): string {
   return id.toString(16);
-}
-
-const REPEAT_AFTER_MS = 60_000;
-const KEYS_MAX = 256;
-
-/** Log lines that peers can provoke: the same one at most once a minute. */
-export class RepeatGate {
-  readonly #log: Log;
-  readonly #clock: Clock;
-  /** When a line with this key was last written. Bounded: all are forgotten when it is full. */
-  readonly #lastMs = new Map<string, number>();
-
-  constructor(log: Log, clock: Clock) {
-    this.#log = log;
-    this.#clock = clock;
-  }
-
-  info(message: string, fields: LogFields): void {
-    this.#log.info(message, fields);
-  }
-
-  debug(message: string, fields: LogFields): void {
-    this.#log.debug(message, fields);
-  }
-
-  /** Something an operator may have to look at; `key` names the trouble and who has it. */
-  warn(key: string, message: string, fields: LogFields): void {
-    if (this.#passes(key)) this.#log.warn(message, fields);
-  }
-
-  /** Something that will not heal by itself. */
-  error(key: string, message: string, fields: LogFields): void {
-    if (this.#passes(key)) this.#log.error(message, fields);
-  }
-
-  /** The trouble is over: when it comes back it is written again. */
-  forget(key: string): void {
-    this.#lastMs.delete(key);
-  }
-
-  #passes(key: string): boolean {
-    const nowMs = this.#clock.nowMs();
-    const lastMs = this.#lastMs.get(key);
-    if (lastMs !== undefined && nowMs - lastMs < REPEAT_AFTER_MS) return false;
-    if (this.#lastMs.size >= KEYS_MAX) this.#lastMs.clear();
-    this.#lastMs.set(key, nowMs);
-    return true;
-  }
 }

@@ -1,7 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { concatBytes, DecodeError, equalBytes, hex, Prng } from '../lib/index.ts';
-import type { Message } from '../raft/index.ts';
 import {
   decodeFrame,
   type Frame,
@@ -11,11 +10,12 @@ import {
   KEEP_ALIVE_FRAME,
   messageFrameBytes,
 } from './frame.ts';
-import { anyMessage, rawFrame } from './testing/index.ts';
+import { anyPeerMessage, rawFrame } from './testing/index.ts';
+import type { PeerMessage } from './types.ts';
 
 const PAYLOAD_BYTES_MAX = 64 * 1024;
 
-function frameOf(...messages: Message[]): Uint8Array {
+function frameOf(...messages: PeerMessage[]): Uint8Array {
   const bytesMax = messages.reduce((sum, message) => sum + messageFrameBytes(message), 0);
   return new FrameWriter().messages(messages, bytesMax);
 }
@@ -33,7 +33,7 @@ function readAll(chunks: readonly Uint8Array[], payloadBytesMax = PAYLOAD_BYTES_
   return frames;
 }
 
-const VOTE: Message = { type: 'preVoteReply', from: 1n, to: 2n, term: 3, granted: true };
+const VOTE: PeerMessage = { type: 'preVoteReply', from: 1n, to: 2n, term: 3, granted: true };
 
 describe('golden bytes:', () => {
   test('keep-alive', () => {
@@ -50,7 +50,7 @@ describe('golden bytes:', () => {
 test('messages come back however the stream is cut into chunks', () => {
   const cuts = fc.array(fc.nat(), { maxLength: 20 });
   fc.assert(
-    fc.property(fc.array(anyMessage, { maxLength: 10 }), cuts, (messages, at) => {
+    fc.property(fc.array(anyPeerMessage, { maxLength: 10 }), cuts, (messages, at) => {
       const stream = concatBytes([frameOf(...messages), KEEP_ALIVE_FRAME]);
       const places = [0, ...at.map((n) => n % stream.length), stream.length].sort((a, b) => a - b);
       const chunks = places.slice(1).map((end, i) => stream.slice(places[i], end));

@@ -1,8 +1,14 @@
 import { crc32 } from 'node:zlib';
 import { ByteReader, ByteWriter, DecodeError, EMPTY_BYTES } from '../lib/index.ts';
-import type { Message } from '../raft/index.ts';
+import {
+  BULK_KIND_MIN,
+  bulkMessageBytes,
+  decodeBulkMessage,
+  encodeBulkMessage,
+} from './bulk-codec.ts';
 import { decodeHandshake, encodeHandshake, type HandshakeFrame, HELLO_KIND } from './handshake.ts';
 import { decodeMessage, encodeMessage, messageBytes } from './message-codec.ts';
+import type { BulkMessage, PeerMessage } from './types.ts';
 
 /*
  * byte 0         4              8             12
@@ -21,7 +27,7 @@ const OWN_BUFFER_BYTES_MIN = 64 * 1024;
 /** What a payload says. */
 export type Frame =
   | { readonly kind: 'keepAlive' }
-  | { readonly kind: 'message'; readonly message: Message }
+  | { readonly kind: 'message'; readonly message: PeerMessage }
   | HandshakeFrame;
 
 /** @throws DecodeError for bytes that are no frame of this protocol. */
@@ -35,14 +41,28 @@ export function decodeFrame(payload: Uint8Array): Frame {
     reader.end();
     return { kind: 'keepAlive' };
   }
-  const message = decodeMessage(reader);
+  const bulk = kind !== undefined && kind >= BULK_KIND_MIN;
+  const message = bulk ? decodeBulkMessage(reader) : decodeMessage(reader);
   reader.end();
   return { kind: 'message', message };
 }
 
+const BULK_TYPES: ReadonlySet<PeerMessage['type']> = new Set<BulkMessage['type']>([
+  'snapshotChunk',
+  'snapshotChunkReply',
+  'stateHash',
+  'forward',
+  'forwardReply',
+]);
+
+/** Passes by Raft’s core. */
+export function isBulk(message: PeerMessage): message is BulkMessage {
+  return BULK_TYPES.has(message.type);
+}
+
 /** Upper bound of the bytes that the message's frame takes. */
-export function messageFrameBytes(message: Message): number {
-  return HEADER_BYTES + messageBytes(message);
+export function messageFrameBytes(message: PeerMessage): number {
+  return HEADER_BYTES + (isBulk(message) ? bulkMessageBytes(message) : messageBytes(message));
 }
 
 /** Encodes frames through one reused buffer. What it returns belongs to the caller. */
@@ -50,7 +70,7 @@ export class FrameWriter {
   readonly #shared = new ByteWriter(OWN_BUFFER_BYTES_MIN);
 
   /** Frames one behind the other; `bytesMax` is an upper bound of their size. */
-  messages(messages: readonly Message[], bytesMax: number): Uint8Array {
+  messages(messages: readonly PeerMessage[], bytesMax: number): Uint8Array {
     if (bytesMax > OWN_BUFFER_BYTES_MIN) {
       const writer = new ByteWriter(bytesMax);
       for (const message of messages) appendMessageFrame(writer, message);
@@ -81,9 +101,10 @@ function keepAliveFrame(): Uint8Array {
   return writer.finish();
 }
 
-function appendMessageFrame(writer: ByteWriter, message: Message): void {
+function appendMessageFrame(writer: ByteWriter, message: PeerMessage): void {
   const start = beginFrame(writer);
-  encodeMessage(writer, message);
+  if (isBulk(message)) encodeBulkMessage(writer, message);
+  else encodeMessage(writer, message);
   endFrame(writer, start);
 }
 

@@ -13,6 +13,7 @@ export interface CloseReason {
     | 'rejected'
     | 'replaced'
     | 'evicted'
+    | 'idle'
     | 'removed'
     | 'shutdown';
   readonly text: string;

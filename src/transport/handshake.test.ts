@@ -38,6 +38,14 @@ describe('golden bytes:', () => {
     expect(hex(encode(HELLO))).toBe(`81${'51525450'}010102${ids}026e31${url}`);
   });
 
+  test.each([
+    ['control', '01'],
+    ['append', '02'],
+    ['bulk', '03'],
+  ] as const)('lane %s has code %s', (lane, code) => {
+    expect(hex(encode({ ...HELLO, lane })).slice(14, 16)).toBe(code);
+  });
+
   test('welcome', () => {
     const ids = `${u64('c1')}${u64('02')}${u64('01')}${u64('22')}`;
     expect(hex(encode(WELCOME))).toBe(`82${'51525450'}01${ids}026e32${url}`);
@@ -66,7 +74,7 @@ test('handshake frames come back as they were sent', () => {
       kind: fc.constant('hello'),
       versionMin: u8,
       versionMax: u8,
-      lane: fc.constantFrom('control', 'append'),
+      lane: fc.constantFrom('control', 'append', 'bulk'),
       ...identity,
     }),
     fc.record({ kind: fc.constant('welcome'), version: u8, ...identity }),
@@ -127,6 +135,7 @@ describe('a hello is answered', () => {
     ['wrongMember', { from: 2n }, 'known'],
     ['removedMember', {}, 'removed'],
     ['unknownMember', {}, 'crowded'],
+    ['wrongCertificate', {}, 'unproven'],
   ])('with reject %s for %o of a %s member', (code, changes, standing) => {
     expect(reply(changes, standing)).toMatchObject({ kind: 'reject', code });
   });

@@ -25,9 +25,9 @@ const MAGIC = 0x50545251;
 export const VERSIONS = { min: 1, max: 1 } as const;
 
 /** What a connection is for. */
-export type Lane = 'control' | 'append';
+export type Lane = keyof typeof LANE_CODE;
 
-const LANE_CODE = { control: 1, append: 2 } as const;
+const LANE_CODE = { control: 1, append: 2, bulk: 3 } as const;
 
 const REJECT_CODE = {
   version: 1,
@@ -35,6 +35,7 @@ const REJECT_CODE = {
   wrongMember: 3,
   removedMember: 4,
   unknownMember: 5,
+  wrongCertificate: 6,
 } as const;
 
 export type RejectCode = keyof typeof REJECT_CODE;
@@ -75,8 +76,11 @@ export interface Reject {
 
 export type HandshakeFrame = Hello | Welcome | Reject;
 
-/** How a listener stands to the member that calls it. */
-export type Standing = 'known' | 'guest' | 'removed' | 'crowded';
+/**
+ * How a listener stands to the member that calls it. `unproven`: known, but the caller has not
+ * proved that it is at that member's address.
+ */
+export type Standing = 'known' | 'unproven' | 'guest' | 'removed' | 'crowded';
 
 /** The answer to a hello. Pure: what it depends on is all in the arguments. */
 export function answerHello(
@@ -93,6 +97,9 @@ export function answerHello(
   }
   if (hello.to !== self.memberId) return reject('wrongMember', 'another member listens here');
   if (hello.from === self.memberId) return reject('wrongMember', 'you bear my member id');
+  if (standing === 'unproven') {
+    return reject('wrongCertificate', 'your certificate does not cover your address');
+  }
   if (standing === 'removed') return reject('removedMember', 'you were removed from the cluster');
   if (standing === 'crowded') return reject('unknownMember', 'I do not know you');
   const { clusterId, incarnation, info } = self;
@@ -119,6 +126,8 @@ export const REJECT_ADVICE: Readonly<Record<RejectCode, string>> = {
   wrongMember: 'a peer address leads to another member: compare addresses and member ids',
   removedMember: 'the caller was removed from the cluster: stop it for good',
   unknownMember: 'the caller is not a member as far as this member knows: compare member ids',
+  wrongCertificate:
+    'the certificate of the caller must cover the host of its peer address, and does not',
 };
 
 function reject(code: RejectCode, text: string): Reject {

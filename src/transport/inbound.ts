@@ -1,10 +1,10 @@
 import type { Connection } from '../io/index.ts';
-import type { Message } from '../raft/index.ts';
 import { idText, type TransportContext } from './context.ts';
 import type { Frame } from './frame.ts';
 import { type CloseReason, FramedConnection } from './framed.ts';
 import { type Hello, REJECT_ADVICE, type Reject, type Welcome } from './handshake.ts';
 import { laneOf, SendQueue, type SendResult } from './send-queue.ts';
+import type { PeerMessage } from './types.ts';
 
 /** What an accepted connection tells the transport. */
 export interface InboundEvents {
@@ -12,7 +12,7 @@ export interface InboundEvents {
   onHello(hello: Hello): Welcome | Reject;
   /** The caller was welcomed. */
   onOpen(hello: Hello): void;
-  onMessage(hello: Hello, message: Message): void;
+  onMessage(hello: Hello, message: PeerMessage): void;
   onClose(): void;
 }
 
@@ -58,7 +58,7 @@ export class Inbound {
   }
 
   /** Queues an answer to a guest; `flush` sends. */
-  push(message: Message): SendResult {
+  push(message: PeerMessage): SendResult {
     this.#queue ??= new SendQueue(this.#context, 'control');
     return this.#queue.push(message);
   }

@@ -6,6 +6,8 @@ export interface TransportLimits {
   readonly controlFrameBytesMax: number;
   /** Payload of one frame on the append lane; the largest log entry must fit. */
   readonly appendFrameBytesMax: number;
+  /** Payload of one frame on the bulk lane; a chunk of a snapshot must fit with its position. */
+  readonly bulkFrameBytesMax: number;
   /** Messages that wait for one peer's control lane. */
   readonly controlQueueMessagesMax: number;
   /** Their encoded size; one message always fits. */
@@ -14,6 +16,12 @@ export interface TransportLimits {
   readonly appendQueueMessagesMax: number;
   /** Their encoded size; one message always fits. Above raft's inflight window: it rarely acts. */
   readonly appendQueueBytesMax: number;
+  /** Chunks that wait for one peer's bulk lane. */
+  readonly bulkQueueMessagesMax: number;
+  /** Their encoded size; one chunk always fits. */
+  readonly bulkQueueBytesMax: number;
+  /** An outgoing bulk connection that sent nothing for this long is closed. */
+  readonly bulkIdleMs: number;
   /** Frames gathered into one socket write; one frame always fits. */
   readonly writeBytesMax: number;
   /** From connection to completed handshake, on either side. */
@@ -38,10 +46,14 @@ export interface TransportLimits {
 export const TRANSPORT_LIMITS: TransportLimits = {
   controlFrameBytesMax: 64 * 1024,
   appendFrameBytesMax: 16 * 1024 * 1024,
+  bulkFrameBytesMax: 1088 * 1024,
   controlQueueMessagesMax: 4096,
   controlQueueBytesMax: 1024 * 1024,
   appendQueueMessagesMax: 1024,
   appendQueueBytesMax: 64 * 1024 * 1024,
+  bulkQueueMessagesMax: 32,
+  bulkQueueBytesMax: 8 * 1088 * 1024,
+  bulkIdleMs: 10_000,
   writeBytesMax: 256 * 1024,
   handshakeTimeoutMs: 5000,
   keepAliveMs: 250,
@@ -63,6 +75,10 @@ export const WIRE_LIMITS = {
   rejectTextBytesMax: 256,
   /** Entries in one AppendEntries. */
   entriesMax: 65_536,
+  /** Commands in one Forward, answers in one ForwardReply. */
+  forwardsMax: 65_536,
+  /** Data in one chunk of a snapshot. */
+  chunkBytesMax: 1024 * 1024,
   /** A frame's length field is 32 bits, and a payload is held in memory: no lane may allow more. */
   frameBytesMax: 256 * 1024 * 1024,
 } as const;
@@ -92,7 +108,8 @@ export function withLimits(changes: Partial<TransportLimits>): TransportLimits {
     backoffMaxMs,
   });
   const { frameBytesMax } = WIRE_LIMITS;
-  for (const bytes of [limits.controlFrameBytesMax, limits.appendFrameBytesMax]) {
+  const { controlFrameBytesMax, appendFrameBytesMax, bulkFrameBytesMax } = limits;
+  for (const bytes of [controlFrameBytesMax, appendFrameBytesMax, bulkFrameBytesMax]) {
     assert(bytes <= frameBytesMax, 'frame limit too large', { bytes, frameBytesMax });
   }
   return limits;

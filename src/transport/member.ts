@@ -1,18 +1,18 @@
-import type { Address } from '../io/index.ts';
-import type { MemberId, Message } from '../raft/index.ts';
+import type { Address, Connection } from '../io/index.ts';
+import type { MemberId } from '../raft/index.ts';
 import { idText, type TransportContext } from './context.ts';
 import type { CloseReason } from './framed.ts';
 import type { Hello, Lane } from './handshake.ts';
 import type { Inbound } from './inbound.ts';
 import { Outbound } from './outbound.ts';
 import type { Sender } from './send-queue.ts';
-import type { MemberInfo } from './types.ts';
+import type { MemberInfo, PeerMessage } from './types.ts';
 
-const LANES: readonly Lane[] = ['control', 'append'];
+const LANES: readonly Lane[] = ['control', 'append', 'bulk'];
 
 /** What a member tells the transport. */
 export interface MemberEvents {
-  onMessage(message: Message): void;
+  onMessage(message: PeerMessage): void;
   /** A connection to it was lost, and messages perhaps with it. */
   onLost(): void;
 }
@@ -29,8 +29,8 @@ export class Member {
   lossUnreported = false;
   readonly #context: TransportContext;
   readonly #events: MemberEvents;
-  /** Where it is called; null for a guest. */
-  #address: Address | null = null;
+  /** Where it is called; empty for a guest. */
+  #addresses: readonly Address[] = [];
   readonly #outbound = new Map<Lane, Outbound>();
   readonly #inbound = new Map<Lane, Inbound>();
   /** The process last met; null before. */
@@ -45,7 +45,12 @@ export class Member {
   }
 
   get isGuest(): boolean {
-    return this.#address === null;
+    return this.#addresses.length === 0;
+  }
+
+  /** Whoever is at the other end may be this member: a peer has to prove that it is at its host. */
+  isProvedBy(connection: Connection): boolean {
+    return this.isGuest || this.#addresses.some(({ host }) => connection.provesHost(host));
   }
 
   /** It has a connection to us. */
@@ -58,21 +63,20 @@ export class Member {
     return this.#outbound.get('control')?.open === true;
   }
 
-  /** Makes it a peer that is called at this address; does nothing when it already is. */
-  callAt(address: Address): void {
-    const now = this.#address;
-    if (now !== null && now.host === address.host && now.port === address.port) return;
-    this.#address = address;
+  /** Makes it a peer that is called at these addresses; does nothing when it already is. */
+  callAt(addresses: readonly Address[]): void {
+    if (sameAddresses(addresses, this.#addresses)) return;
+    this.#addresses = addresses;
     for (const lane of LANES) {
       this.#outbound.get(lane)?.close({ kind: 'replaced', text: 'the peer has a new address' });
-      const target = { memberId: this.memberId, address, lane };
+      const target = { memberId: this.memberId, addresses, lane };
       const outbound: Outbound = new Outbound(this.#context, target, {
         onWelcome: ({ incarnation, info }) => this.#meet(incarnation, info),
         onMessage: this.#events.onMessage,
         onLost: this.#events.onLost,
       });
       this.#outbound.set(lane, outbound);
-      outbound.dial();
+      outbound.wake();
     }
   }
 
@@ -82,7 +86,7 @@ export class Member {
     this.#inbound.set(hello.lane, inbound);
     this.#meet(hello.incarnation, hello.info);
     older?.close({ kind: 'replaced', text: 'the peer opened another' });
-    for (const outbound of this.#outbound.values()) outbound.dial();
+    for (const outbound of this.#outbound.values()) outbound.wake();
   }
 
   /** Forgets a connection that has closed. */
@@ -92,7 +96,7 @@ export class Member {
 
   /** Where messages to it go; null when there is no such way. */
   sender(lane: Lane): Sender | null {
-    if (this.#address !== null) return this.#outbound.get(lane) ?? null;
+    if (!this.isGuest) return this.#outbound.get(lane) ?? null;
     return lane === 'control' ? (this.#inbound.get('control') ?? null) : null;
   }
 
@@ -130,4 +134,9 @@ export class Member {
       inbound.close({ kind: 'replaced', text: 'the peer was restarted' });
     }
   }
+}
+
+function sameAddresses(some: readonly Address[], others: readonly Address[]): boolean {
+  if (some.length !== others.length) return false;
+  return some.every(({ host, port }, i) => host === others[i]?.host && port === others[i]?.port);
 }

@@ -6,6 +6,12 @@ export interface TransportMetrics {
   /** Frames that passed their checks, and bytes that arrived. */
   readonly framesReceived: number;
   readonly bytesReceived: number;
+  /** Chunks of snapshots handed to connections, and the bytes of the snapshots in them. */
+  readonly chunksSent: number;
+  readonly chunkBytesSent: number;
+  /** Chunks that arrived, and the bytes of the snapshots in them. */
+  readonly chunksReceived: number;
+  readonly chunkBytesReceived: number;
   /** Messages not sent: the lane's queue was full. */
   readonly droppedQueueFull: number;
   /** Messages not sent: no connection, or it broke while they waited. */
@@ -41,6 +47,10 @@ export function newCounters(): TransportCounters {
     bytesSent: 0,
     framesReceived: 0,
     bytesReceived: 0,
+    chunksSent: 0,
+    chunkBytesSent: 0,
+    chunksReceived: 0,
+    chunkBytesReceived: 0,
     droppedQueueFull: 0,
     droppedUnconnected: 0,
     droppedUnknownReceiver: 0,

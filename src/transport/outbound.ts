@@ -1,5 +1,6 @@
 import type { Address, Timer } from '../io/index.ts';
-import type { MemberId, Message } from '../raft/index.ts';
+import { assert } from '../lib/index.ts';
+import type { MemberId } from '../raft/index.ts';
 import { idText, type TransportContext } from './context.ts';
 import type { Frame } from './frame.ts';
 import { type CloseReason, FramedConnection } from './framed.ts';
@@ -12,13 +13,14 @@ import {
   type Welcome,
 } from './handshake.ts';
 import { laneOf, SendQueue, type SendResult } from './send-queue.ts';
+import type { PeerMessage } from './types.ts';
 
 const UNREACHED = 'peer cannot be reached';
 
 /** What an outbound connection tells the transport. */
 export interface OutboundEvents {
   onWelcome(welcome: Welcome): void;
-  onMessage(message: Message): void;
+  onMessage(message: PeerMessage): void;
   /** An established connection, or one with messages waiting for it, was lost. */
   onLost(): void;
 }
@@ -26,10 +28,12 @@ export interface OutboundEvents {
 /**
  * Our side of one lane to one peer: dials, greets, sends, and dials again after every loss.
  *
- * `waiting` ── dial() ──► `dialling` ── welcome ──► `open`
+ * `waiting` ── wake() ──► `dialling` ── welcome ──► `open`
  *     ▲                       │                        │
  *     └──────── backoff ──────┴──── any loss ──────────┘
- * `close()` ends every state in `closed`.
+ *
+ * The bulk lane is for rare use: woken, it becomes `idle`, dials when a message comes, and goes
+ * back to `idle` when none has come for a while. `close()` ends every state in `closed`.
  */
 export class Outbound {
   readonly memberId: MemberId;
@@ -37,25 +41,31 @@ export class Outbound {
   /** The process at the other end while open; null otherwise. */
   incarnation: bigint | null = null;
   readonly #context: TransportContext;
-  readonly #address: Address;
+  /** Not empty; tried in turn while nobody answers. */
+  readonly #addresses: readonly Address[];
   readonly #events: OutboundEvents;
   readonly #queue: SendQueue;
-  #state: 'waiting' | 'dialling' | 'open' | 'closed' = 'waiting';
+  #state: 'waiting' | 'idle' | 'dialling' | 'open' | 'closed' = 'waiting';
+  /** Which of the addresses is in use; grows with every failed attempt. */
+  #attempt = 0;
   #framed: FramedConnection | null = null;
   #retry: Timer | null = null;
   /** Losses in a row; a connection that lasted `backoffMaxMs` ends the row. */
   #losses = 0;
   #openedAtMs = 0;
+  /** Ticks since the last message came, or was under way; only the bulk lane counts them. */
+  #idleTicks = 0;
 
   constructor(
     context: TransportContext,
-    target: { memberId: MemberId; address: Address; lane: Lane },
+    target: { memberId: MemberId; addresses: readonly Address[]; lane: Lane },
     events: OutboundEvents,
   ) {
     this.#context = context;
     this.memberId = target.memberId;
     this.lane = target.lane;
-    this.#address = target.address;
+    assert(target.addresses.length > 0, 'peer without an address');
+    this.#addresses = target.addresses;
     this.#events = events;
     this.#queue = new SendQueue(context, target.lane);
   }
@@ -64,14 +74,20 @@ export class Outbound {
     return this.#state === 'open';
   }
 
-  /** Dials at once unless a connection is open or under way. */
-  dial(): void {
+  /** Ends a wait: there is reason to believe that the peer answers now. */
+  wake(): void {
     if (this.#state !== 'waiting') return;
     this.#retry?.cancel();
     this.#retry = null;
+    if (this.lane === 'bulk') this.#state = 'idle';
+    else this.#dial();
+  }
+
+  #dial(): void {
     this.#state = 'dialling';
+    this.#idleTicks = 0;
     const { network, writer, self } = this.#context;
-    const framed = new FramedConnection(this.#context, network.connect(this.#address), {
+    const framed = new FramedConnection(this.#context, network.connect(this.#address()), {
       onOpen: () => {
         framed.write(writer.handshake(helloOf(self, this.memberId, this.lane)), 1);
       },
@@ -84,7 +100,9 @@ export class Outbound {
   }
 
   /** Queues; `flush` sends. While dialling, messages wait for the outcome; after a loss they go. */
-  push(message: Message): SendResult {
+  push(message: PeerMessage): SendResult {
+    if (this.#state === 'idle') this.#dial();
+    this.#idleTicks = 0;
     if (this.#state === 'dialling' || this.#state === 'open') return this.#queue.push(message);
     this.#context.counters.droppedUnconnected++;
     return 'unconnected';
@@ -96,12 +114,21 @@ export class Outbound {
 
   tick(silentTicksMax: number): void {
     this.#framed?.tick(silentTicksMax);
+    if (this.lane === 'bulk' && this.#state === 'open') this.#tickIdle();
+  }
+
+  #tickIdle(): void {
+    const { bulkIdleMs, keepAliveMs } = this.#context.limits;
+    const sending = this.#framed?.writable === false;
+    this.#idleTicks = sending ? 0 : this.#idleTicks + 1;
+    if (this.#idleTicks * keepAliveMs < bulkIdleMs) return;
+    this.#framed?.close({ kind: 'idle', text: 'nothing more to send' });
   }
 
   /** The process at the other end is gone: leaves the connection to it and dials its successor. */
   reopen(): void {
     this.#framed?.close({ kind: 'replaced', text: 'the peer was restarted' });
-    this.dial();
+    this.wake();
   }
 
   close(reason: CloseReason): void {
@@ -157,11 +184,16 @@ export class Outbound {
     this.#framed = null;
     this.incarnation = null;
     if (this.#state === 'closed') return;
+    if (reason.kind === 'idle') {
+      this.#state = 'idle';
+      return;
+    }
     this.#state = 'waiting';
     this.#logLoss(reason, wasOpen);
+    if (!wasOpen) this.#attempt++;
     const { clock, limits } = this.#context;
     if (wasOpen && clock.nowMs() - this.#openedAtMs >= limits.backoffMaxMs) this.#losses = 0;
-    this.#retry = clock.setTimer(this.#backoffMs(), () => this.dial());
+    this.#retry = clock.setTimer(this.#backoffMs(), () => this.wake());
     this.#losses++;
     if (wasOpen || dropped > 0) this.#events.onLost();
   }
@@ -182,8 +214,12 @@ export class Outbound {
     return whole * (0.5 + this.#context.random.uint32() / 2 ** 33);
   }
 
+  #address(): Address {
+    return this.#addresses[this.#attempt % this.#addresses.length] as Address;
+  }
+
   #where(): { peer: string; lane: Lane; address: string } {
-    const { host, port } = this.#address;
+    const { host, port } = this.#address();
     return { peer: idText(this.memberId), lane: this.lane, address: `${host}:${port}` };
   }
 }

@@ -1,13 +1,16 @@
-import type { Message } from '../raft/index.ts';
-import type { TransportContext } from './context.ts';
+import type { LaneLimits, TransportContext } from './context.ts';
 import { HEADER_BYTES, messageFrameBytes } from './frame.ts';
 import type { FramedConnection } from './framed.ts';
 import type { Lane } from './handshake.ts';
 import { WIRE_LIMITS } from './limits.ts';
+import type { PeerMessage } from './types.ts';
 
 /** Which lane a message takes. All AppendEntries share one, so that none overtakes another. */
-export function laneOf(message: Message): Lane {
-  return message.type === 'appendEntries' ? 'append' : 'control';
+export function laneOf(message: PeerMessage): Lane {
+  if (message.type === 'appendEntries') return 'append';
+  // Commands and answers are large, as entries are.
+  if (message.type === 'forward' || message.type === 'forwardReply') return 'append';
+  return message.type === 'snapshotChunk' ? 'bulk' : 'control';
 }
 
 /** What became of a message that was to be sent. */
@@ -15,7 +18,7 @@ export type SendResult = 'queued' | 'full' | 'oversized' | 'unconnected';
 
 /** Where messages to one member and lane go. */
 export interface Sender {
-  push(message: Message): SendResult;
+  push(message: PeerMessage): SendResult;
   /** Sends what was pushed, as far as the connection takes it. */
   flush(): void;
 }
@@ -26,36 +29,31 @@ export interface Sender {
  */
 export class SendQueue {
   readonly #context: TransportContext;
-  readonly #frameBytesMax: number;
-  readonly #messagesMax: number;
-  readonly #bytesMax: number;
-  #messages: Message[] = [];
+  readonly #limits: LaneLimits;
+  #messages: PeerMessage[] = [];
   /** Upper bound of the frames' size. */
   #bytes = 0;
 
   constructor(context: TransportContext, lane: Lane) {
-    const { limits } = context;
-    const control = lane === 'control';
     this.#context = context;
-    this.#frameBytesMax = context.frameBytesMax(lane);
-    this.#messagesMax = control ? limits.controlQueueMessagesMax : limits.appendQueueMessagesMax;
-    this.#bytesMax = control ? limits.controlQueueBytesMax : limits.appendQueueBytesMax;
+    this.#limits = context.laneLimits(lane);
   }
 
   get length(): number {
     return this.#messages.length;
   }
 
-  push(message: Message): SendResult {
+  push(message: PeerMessage): SendResult {
+    const { frameBytesMax, queueMessagesMax, queueBytesMax } = this.#limits;
     const bytes = messageFrameBytes(message);
-    if (bytes - HEADER_BYTES > this.#frameBytesMax || hasTooManyEntries(message)) {
+    if (bytes - HEADER_BYTES > frameBytesMax || isBeyondWire(message)) {
       this.#context.counters.droppedOversized++;
       return 'oversized';
     }
     if (this.#messages.length > 0) this.#supersede(message);
     const full =
-      this.#messages.length >= this.#messagesMax ||
-      (this.#messages.length > 0 && this.#bytes + bytes > this.#bytesMax);
+      this.#messages.length >= queueMessagesMax ||
+      (this.#messages.length > 0 && this.#bytes + bytes > queueBytesMax);
     if (full) {
       this.#context.counters.droppedQueueFull++;
       return 'full';
@@ -70,7 +68,14 @@ export class SendQueue {
     while (this.#messages.length > 0 && framed.writable && !framed.closed) {
       const { messages, bytes } = this.#take();
       framed.write(this.#context.writer.messages(messages, bytes), messages.length);
+      for (const message of messages) this.#count(message);
     }
+  }
+
+  #count(message: PeerMessage): void {
+    if (message.type !== 'snapshotChunk') return;
+    this.#context.counters.chunksSent++;
+    this.#context.counters.chunkBytesSent += message.data.length;
   }
 
   /** Drops everything; returns how many messages that were. */
@@ -83,7 +88,7 @@ export class SendQueue {
   }
 
   /** The oldest messages that fit into one write, at least one. */
-  #take(): { messages: Message[]; bytes: number } {
+  #take(): { messages: PeerMessage[]; bytes: number } {
     let count = 0;
     let bytes = 0;
     for (const message of this.#messages) {
@@ -100,7 +105,7 @@ export class SendQueue {
   }
 
   /** Removes an older heartbeat (or reply) that confirms no read: the new one says all it said. */
-  #supersede(message: Message): void {
+  #supersede(message: PeerMessage): void {
     if (message.type !== 'heartbeat' && message.type !== 'heartbeatReply') return;
     const at = this.#messages.findIndex(
       (old) => old.type === message.type && old.readAttempt === null,
@@ -111,6 +116,10 @@ export class SendQueue {
   }
 }
 
-function hasTooManyEntries(message: Message): boolean {
-  return message.type === 'appendEntries' && message.entries.length > WIRE_LIMITS.entriesMax;
+/** The receiver would take it for damage, whatever the limits of this transport. */
+function isBeyondWire(message: PeerMessage): boolean {
+  if (message.type === 'appendEntries') return message.entries.length > WIRE_LIMITS.entriesMax;
+  if (message.type === 'forward') return message.commands.length > WIRE_LIMITS.forwardsMax;
+  if (message.type === 'forwardReply') return message.answers.length > WIRE_LIMITS.forwardsMax;
+  return message.type === 'snapshotChunk' && message.data.length > WIRE_LIMITS.chunkBytesMax;
 }

@@ -1,12 +1,13 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { afterEach, expect, test, vi } from 'vitest';
 import { type Address, silentLog, systemClock, systemNetwork, systemRandom } from '../io/index.ts';
+import { equalBytes } from '../lib/index.ts';
 import type { Message } from '../raft/index.ts';
 import { decodeFrame, FrameReader, FrameWriter } from './frame.ts';
-import type { Hello } from './handshake.ts';
-import { append, CLUSTER, heartbeat, question } from './testing/index.ts';
+import type { Hello, Lane } from './handshake.ts';
+import { append, CLUSTER, chunk, heartbeat, question } from './testing/index.ts';
 import { openTransport } from './transport.ts';
-import type { Peer, PeerTransport } from './types.ts';
+import type { BulkMessage, Peer, PeerMessage, PeerTransport, SnapshotChunk } from './types.ts';
 
 /*
  * The same transport over real sockets on the loopback. What depends on time is tested with a fake
@@ -21,6 +22,7 @@ afterEach(async () => {
 interface Member {
   readonly transport: PeerTransport;
   readonly received: Message[];
+  readonly bulk: BulkMessage[];
   readonly peer: Peer;
 }
 
@@ -30,6 +32,7 @@ async function start(
   listen: Address = { host: '127.0.0.1', port: 0 },
 ): Promise<Member> {
   const received: Message[] = [];
+  const bulk: BulkMessage[] = [];
   const transport = await openTransport({
     network: systemNetwork,
     clock: systemClock,
@@ -43,10 +46,14 @@ async function start(
       info: { name: `n${id}`, clientUrls: [] },
     },
     peers,
-    handlers: { onMessage: (message) => received.push(message), onUnreachable: () => {} },
+    handlers: {
+      onMessage: (message) => received.push(message),
+      onBulk: (message) => bulk.push(message),
+      onUnreachable: () => {},
+    },
   });
   closers.push(() => transport.close());
-  return { transport, received, peer: { memberId: id, address: transport.address } };
+  return { transport, received, bulk, peer: { memberId: id, address: transport.address } };
 }
 
 /** Waits for what must become true; fails after ten seconds. */
@@ -60,6 +67,10 @@ async function pair(): Promise<[Member, Member]> {
   one.transport.setPeers([two.peer]);
   await until(() => one.transport.connectedPeers().length === 1);
   await until(() => two.transport.connectedPeers().length === 1);
+  // Two lanes each way, seen from both ends.
+  for (const { transport } of [one, two]) {
+    await until(() => transport.metrics.handshakesCompleted === 4);
+  }
   return [one, two];
 }
 
@@ -76,6 +87,27 @@ test('messages of every size arrive in both directions', async () => {
   });
   expect(lengths).toEqual(sizes);
   expect(one.received).toEqual([question(2n, 1n, 5)]);
+});
+
+test('a snapshot in chunks arrives on a connection of its own', async () => {
+  const [one, two] = await pair();
+  const handshakes = two.transport.metrics.handshakesCompleted;
+  const sizes = [0, 1, 256 * 1024, 1024 * 1024];
+  const chunks = sizes.map((bytes, i) => chunk(1n, 2n, i, bytes));
+  for (const [i, message] of chunks.entries()) {
+    expect(one.transport.sendBulk(message)).toBe(true);
+    await until(() => two.bulk.length === i + 1);
+    const head = { from: 2n, to: 1n, transferId: 1, nextSequence: i + 1 } as const;
+    two.transport.sendBulk({ type: 'snapshotChunkReply', ...head, status: 'more' });
+    await until(() => one.bulk.length === i + 1);
+  }
+  for (const [i, received] of two.bulk.entries()) {
+    const { data, ...rest } = received as SnapshotChunk;
+    const { data: sent, ...sentRest } = chunks[i] as SnapshotChunk;
+    expect(rest).toEqual(sentRest);
+    expect(equalBytes(data, sent)).toBe(true);
+  }
+  expect(two.transport.metrics.handshakesCompleted).toBe(handshakes + 1);
 });
 
 test('a peer that is killed and started again on its address is found again', async () => {
@@ -102,9 +134,13 @@ test('an HTTP request and garbage on the peer port are cut off, and peers go on'
   await until(() => one.received.length === 1);
 });
 
-/** A peer made by hand that welcomes everybody and does not read its append lane. */
-async function deafOnAppends(): Promise<{ server: Server; address: Address; heard: Message[] }> {
-  const heard: Message[] = [];
+/** A peer made by hand that welcomes everybody and does not read one lane. */
+async function deafOn(deafLane: Lane): Promise<{
+  server: Server;
+  address: Address;
+  heard: PeerMessage[];
+}> {
+  const heard: PeerMessage[] = [];
   const sockets = new Set<Socket>();
   const writer = new FrameWriter();
   const server = createServer((socket) => {
@@ -124,7 +160,7 @@ async function deafOnAppends(): Promise<{ server: Server; address: Address; hear
     const info = { name: 'deaf', clientUrls: [] };
     const ids = { clusterId, from: to, to: from, incarnation: 1n };
     socket.write(writer.handshake({ kind: 'welcome', version: 1, ...ids, info }));
-    if (lane === 'append') socket.pause();
+    if (lane === deafLane) socket.pause();
   };
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   closers.push(async () => {
@@ -137,7 +173,7 @@ async function deafOnAppends(): Promise<{ server: Server; address: Address; hear
 }
 
 test('heartbeats arrive while the append lane is full to its limit', async () => {
-  const deaf = await deafOnAppends();
+  const deaf = await deafOn('append');
   const one = await start(1n, [{ memberId: 2n, address: deaf.address }]);
   await until(() => one.transport.connectedPeers().length === 1);
   const { metrics } = one.transport;
@@ -150,6 +186,23 @@ test('heartbeats arrive while the append lane is full to its limit', async () =>
   one.transport.send([heartbeat(1n, 2n, 42)]);
   await until(() => deaf.heard.length === 1);
   expect(deaf.heard).toEqual([heartbeat(1n, 2n, 42)]);
+});
+
+test('heartbeats and entries arrive while the bulk lane is full to its limit', async () => {
+  const deaf = await deafOn('bulk');
+  const one = await start(1n, [{ memberId: 2n, address: deaf.address }]);
+  await until(() => one.transport.connectedPeers().length === 1);
+  const { metrics } = one.transport;
+  // Four chunks wait, and a few MiB are in the sockets' buffers.
+  for (let i = 1; i <= 100 && metrics.droppedQueueFull === 0; i++) {
+    one.transport.sendBulk(chunk(1n, 2n, i, 1024 * 1024));
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  expect(metrics.droppedQueueFull).toBeGreaterThan(0);
+  one.transport.send([heartbeat(1n, 2n, 42), append(1n, 2n)]);
+  await until(() => deaf.heard.length === 2);
+  expect(deaf.heard).toContainEqual(heartbeat(1n, 2n, 42));
+  expect(deaf.heard).toContainEqual(append(1n, 2n));
 });
 
 test('close gives back every socket and timer', async () => {

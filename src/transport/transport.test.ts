@@ -292,7 +292,8 @@ describe('close', () => {
     const destroy = () => {
       destroyed = true;
     };
-    accept?.({ remote: 'late:1', bufferedBytes: 0, start() {}, write: () => true, destroy });
+    const late = { remote: 'late:1', bufferedBytes: 0, start() {}, provesHost: () => true };
+    accept?.({ ...late, write: () => true, destroy });
     expect(destroyed).toBe(true);
   });
 

@@ -2,17 +2,19 @@ import type { Address, Connection, Listener, Timer } from '../io/index.ts';
 import { assert } from '../lib/index.ts';
 import type { MemberId, Message } from '../raft/index.ts';
 import { idText, TransportContext } from './context.ts';
+import { HEADER_BYTES, isBulk, messageFrameBytes } from './frame.ts';
 import type { CloseReason } from './framed.ts';
 import { answerHello, checkInfo, type Standing } from './handshake.ts';
 import { Inbound } from './inbound.ts';
 import { REMOVED_MEMBERS_MAX, withLimits } from './limits.ts';
 import { Member } from './member.ts';
-import { messageBytes } from './message-codec.ts';
 import type { TransportMetrics } from './metrics.ts';
 import { laneOf, type Sender, type SendResult } from './send-queue.ts';
 import type {
+  BulkMessage,
   MemberInfo,
   Peer,
+  PeerMessage,
   PeerTransport,
   TransportHandlers,
   TransportOptions,
@@ -25,7 +27,7 @@ import type {
  */
 export async function openTransport(options: TransportOptions): Promise<PeerTransport> {
   const transport = new NetworkTransport(options);
-  await transport.open(options.listen, options.peers);
+  await transport.open([options.listen, ...(options.alsoListen ?? [])], options.peers);
   return transport;
 }
 
@@ -40,7 +42,8 @@ class NetworkTransport implements PeerTransport {
   readonly #removed = new Set<MemberId>();
   /** Accepted connections that are not open: greeting or rejected, the oldest first. Bounded. */
   readonly #pending = new Set<Inbound>();
-  #listener: Listener | null = null;
+  /** In the order of the addresses given; empty before `open`. */
+  readonly #listeners: Listener[] = [];
   #tickTimer: Timer | null = null;
   #closed = false;
   #released: Promise<void> | null = null;
@@ -56,17 +59,27 @@ class NetworkTransport implements PeerTransport {
     this.#silentTicksMax = Math.ceil(limits.linkTimeoutMs / limits.keepAliveMs);
   }
 
-  async open(listen: Address, peers: readonly Peer[]): Promise<void> {
-    const { network } = this.#context;
+  async open(listen: readonly Address[], peers: readonly Peer[]): Promise<void> {
     checkPeers(peers);
-    this.#listener = await network.listen(listen, (connection) => this.#accept(connection));
+    try {
+      for (const address of listen) await this.#listen(address);
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
     this.setPeers(peers);
     this.#armTick();
   }
 
+  async #listen(address: Address): Promise<void> {
+    const { network } = this.#context;
+    this.#listeners.push(await network.listen(address, (caller) => this.#accept(caller)));
+  }
+
   get address(): Address {
-    assert(this.#listener !== null, 'transport is not open');
-    return this.#listener.address;
+    const [listener] = this.#listeners;
+    assert(listener !== undefined, 'transport is not open');
+    return listener.address;
   }
 
   get metrics(): TransportMetrics {
@@ -77,17 +90,31 @@ class NetworkTransport implements PeerTransport {
     if (this.#closed) return;
     const touched = new Set<Sender>();
     for (const message of messages) {
-      const member = this.#members.get(message.to);
-      const sender = member?.sender(laneOf(message)) ?? null;
-      if (member === undefined || sender === null) {
-        this.#context.counters.droppedUnknownReceiver++;
-        continue;
-      }
-      const result = sender.push(message);
-      if (result === 'queued') touched.add(sender);
-      else this.#dropped(member, message, result);
+      const sender = this.#push(message);
+      if (sender !== null) touched.add(sender);
     }
     for (const sender of touched) sender.flush();
+  }
+
+  sendBulk(message: BulkMessage): boolean {
+    if (this.#closed) return false;
+    const sender = this.#push(message);
+    sender?.flush();
+    return sender !== null;
+  }
+
+  /** Queues a message; returns who is to send it, or null when it was dropped. */
+  #push(message: PeerMessage): Sender | null {
+    const member = this.#members.get(message.to);
+    const sender = member?.sender(laneOf(message)) ?? null;
+    if (member === undefined || sender === null) {
+      this.#context.counters.droppedUnknownReceiver++;
+      return null;
+    }
+    const result = sender.push(message);
+    if (result === 'queued') return sender;
+    this.#dropped(member, message, result);
+    return null;
   }
 
   peerInfo(memberId: MemberId): MemberInfo | null {
@@ -106,9 +133,9 @@ class NetworkTransport implements PeerTransport {
     for (const member of this.#members.values()) {
       if (!member.isGuest && !kept.has(member.memberId)) this.#remove(member);
     }
-    for (const { memberId, address } of others) {
+    for (const { memberId, address, alsoAt = [] } of others) {
       this.#removed.delete(memberId);
-      this.#memberOf(memberId).callAt(address);
+      this.#memberOf(memberId).callAt([address, ...alsoAt]);
     }
   }
 
@@ -123,14 +150,17 @@ class NetworkTransport implements PeerTransport {
     for (const inbound of this.#pending) inbound.close(SHUT_DOWN);
     for (const member of this.#members.values()) member.close(SHUT_DOWN);
     this.#members.clear();
-    await this.#listener?.close();
+    for (const listener of this.#listeners) await listener.close();
     await this.#context.connections.drained();
   }
 
   #accept(connection: Connection): void {
     if (this.#closed) return connection.destroy();
     const inbound = new Inbound(this.#context, connection, {
-      onHello: (hello) => answerHello(hello, this.#context.self, this.#standing(hello.from)),
+      onHello: (hello) => {
+        const standing = this.#standing(hello.from, connection);
+        return answerHello(hello, this.#context.self, standing);
+      },
       onOpen: (hello) => {
         this.#pending.delete(inbound);
         this.#memberOf(hello.from).admit(inbound, hello);
@@ -152,8 +182,9 @@ class NetworkTransport implements PeerTransport {
     }
   }
 
-  #standing(memberId: MemberId): Standing {
-    if (this.#members.has(memberId)) return 'known';
+  #standing(memberId: MemberId, connection: Connection): Standing {
+    const known = this.#members.get(memberId);
+    if (known !== undefined) return known.isProvedBy(connection) ? 'known' : 'unproven';
     if (this.#removed.has(memberId)) return 'removed';
     let guests = 0;
     for (const member of this.#members.values()) if (member.isGuest) guests++;
@@ -193,22 +224,28 @@ class NetworkTransport implements PeerTransport {
     }
   }
 
-  #receive(from: MemberId, message: Message): void {
+  #receive(from: MemberId, message: PeerMessage): void {
     if (message.from !== from || message.to !== this.#context.self.memberId) {
       this.#context.counters.droppedMisaddressed++;
       return;
     }
-    this.#handlers.onMessage(message);
+    if (!isBulk(message)) return this.#handlers.onMessage(message);
+    if (message.type === 'snapshotChunk') {
+      this.#context.counters.chunksReceived++;
+      this.#context.counters.chunkBytesReceived += message.data.length;
+    }
+    this.#handlers.onBulk(message);
   }
 
-  #dropped(member: Member, message: Message, result: Exclude<SendResult, 'queued'>): void {
-    this.#unreachable(member);
+  #dropped(member: Member, message: PeerMessage, result: Exclude<SendResult, 'queued'>): void {
+    // Who sends a chunk is told by `sendBulk` itself: a full bulk queue says nothing of the peer.
+    if (!isBulk(message)) this.#unreachable(member);
     if (result !== 'oversized') return;
     const peer = idText(member.memberId);
     this.#context.log.error(`oversized ${peer}`, 'message is larger than a frame may be', {
       peer,
       type: message.type,
-      bytes: messageBytes(message),
+      bytes: messageFrameBytes(message) - HEADER_BYTES,
       bytesMax: this.#context.frameBytesMax(laneOf(message)),
     });
   }

@@ -1,99 +1,104 @@
 import { expect, test } from 'vitest';
 import { DiskError } from '../io/index.ts';
 import { type MemoryDisk, memoryDisk } from '../io/memory-disk.ts';
-import { WalError } from './index.ts';
-import {
-  append,
-  command,
-  contents,
-  filler,
-  fingerprint,
-  manyBatches,
-  open,
-  quiescence,
-} from './testing/fixture.ts';
+import { type LogPosition, WalError } from './index.ts';
+import { append, command, filler, open, quiescence } from './testing/fixture.ts';
+import { batchesIn, LIMITS, live, type Progress } from './testing/workload.ts';
 
-const LIMITS = { segmentBytes: 20 * 1024 };
-const BATCHES = manyBatches();
-const ALLOWED = contents(BATCHES).map(fingerprint);
-
-/** How a run on a disk went that failed at some call. */
-interface Run {
+/** How a life on a disk went that failed at some call. */
+interface Run extends Progress {
   readonly disk: MemoryDisk;
-  readonly calls: number;
-  /** Batches whose `done` was called. */
-  readonly acked: number;
-  /** The same at the moment of the failure; null when there was none. */
+  readonly calls: string[];
+  /** `acked` at the moment of the failure; null when there was none. */
   readonly ackedAtFailure: number | null;
   readonly failures: readonly unknown[];
 }
 
-/** Opens, appends everything, closes; the call `failAt` fails once, all others work. */
+/** Opens, lives, closes; the call `failAt` fails once, all others work. */
 async function run(failAt: number, code: string): Promise<Run> {
   const disk = memoryDisk();
-  let calls = 0;
-  disk.intercept = ({ number, path }) => {
-    calls = number;
+  const calls: string[] = [];
+  disk.intercept = ({ number, kind, path }) => {
+    calls.push(`${kind} ${path}`);
     return number === failAt ? new DiskError(code, path) : 'run';
   };
-  let acked = 0;
+  const progress: Progress = { acked: 0, state: null };
   let ackedAtFailure: number | null = null;
   const failures: unknown[] = [];
   const onFailure = (error: unknown): void => {
     failures.push(error);
-    ackedAtFailure ??= acked;
+    ackedAtFailure ??= progress.acked;
   };
   const opened = await open(disk, LIMITS, { onFailure }).catch(onFailure);
   if (opened) {
-    for (const batch of BATCHES.slice(0, 4)) {
-      opened.wal.append(batch, () => acked++);
-      await quiescence();
-    }
-    for (const batch of BATCHES.slice(4)) opened.wal.append(batch, () => acked++);
-    await quiescence();
+    await live(opened.wal, progress);
     await opened.wal.close().catch(onFailure);
   }
-  return { disk, calls, acked, ackedAtFailure, failures };
+  return { disk, calls, ...progress, ackedAtFailure, failures };
 }
 
 /** How many batches a start on this disk finds. */
-async function found(
-  disk: MemoryDisk,
-  what: string,
-): Promise<{ batches: number; disk: MemoryDisk }> {
-  const { wal } = await open(disk, LIMITS).catch((cause: unknown) => {
+async function found(disk: MemoryDisk, base: LogPosition | null, what: string): Promise<number> {
+  const { wal } = await open(disk, LIMITS, { base }).catch((cause: unknown) => {
     throw new Error(`${what}: refused`, { cause });
   });
-  return { batches: ALLOWED.lastIndexOf(fingerprint(wal.recovery)), disk };
+  return batchesIn(wal.recovery, base);
 }
 
 test.each(['EIO', 'ENOSPC'])(
   'an %s at any call ends the log, once, with no false acknowledgement before or after',
   async (code) => {
     const { calls } = await run(0, code);
-    expect(calls).toBeGreaterThan(60);
-    for (let failAt = 1; failAt <= calls; failAt++) {
-      const what = `${code} at call ${failAt}`;
-      const { disk, acked, ackedAtFailure, failures } = await run(failAt, code);
+    expect(calls.length).toBeGreaterThan(150);
+    expect(calls.filter((call) => call.startsWith('remove')).length).toBeGreaterThan(4);
+    for (let failAt = 1; failAt <= calls.length; failAt++) {
+      const what = `${code} at call ${failAt}, ${calls[failAt - 1]}`;
+      const { disk, acked, state, ackedAtFailure, failures } = await run(failAt, code);
       expect(failures, what).toHaveLength(1);
       expect(failures[0], what).toMatchObject({ code: 'IO' });
       expect(acked, what).toBe(ackedAtFailure);
       // A power cut right then, or a new process that may see pages which never reached the disk.
-      const cut = await found(
-        disk.afterPowerCut(() => false),
-        `${what}, power cut`,
-      );
-      expect(cut.batches, what).toBeGreaterThanOrEqual(acked);
-      const again = await found(disk.afterKill(), `${what}, restart`);
-      expect(again.batches, what).toBeGreaterThanOrEqual(acked);
-      const later = await found(
-        again.disk.afterPowerCut(() => false),
-        `${what}, restart, power cut`,
-      );
-      expect(later.batches, what).toBeGreaterThanOrEqual(again.batches);
+      const cut = disk.afterPowerCut(() => false);
+      expect(await found(cut, state, what), what).toBeGreaterThanOrEqual(acked);
+      const restarted = disk.afterKill();
+      const batches = await found(restarted, state, what);
+      expect(batches, what).toBeGreaterThanOrEqual(acked);
+      const cutThen = restarted.afterPowerCut(() => false);
+      expect(await found(cutThen, state, what), what).toBeGreaterThanOrEqual(batches);
     }
   },
 );
+
+test('an error at any call while a log starts anew behind the state refuses openWal', async () => {
+  const base = { index: 100, term: 20 };
+  const { disk: before } = await run(0, 'none');
+  let refused = 0;
+  for (let failAt = 1, done = false; !done; failAt++) {
+    const disk = before.afterKill();
+    let calls = 0;
+    disk.intercept = ({ path }) => {
+      calls += 1;
+      return calls === failAt ? new DiskError('EIO', path) : 'run';
+    };
+    const failures: Error[] = [];
+    const onFailure = (error: Error): void => void failures.push(error);
+    const opened = await open(disk, LIMITS, { base, onFailure }).catch((error: unknown) => error);
+    await quiescence();
+    if (opened instanceof WalError) {
+      expect(opened.code).toBe('IO');
+      expect(failures).toEqual([]);
+      refused += 1;
+    } else done = calls < failAt;
+    const cut = disk.afterPowerCut(() => false);
+    const again = await open(cut, LIMITS, { base });
+    expect(again.wal.recovery).toMatchObject({
+      hardState: { term: 20, vote: null, commitIndex: 100 },
+      entries: [],
+    });
+    await again.wal.close();
+  }
+  expect(refused).toBeGreaterThan(15);
+});
 
 test('after the first error nothing is written or synced, and no done is called', async () => {
   const { wal, disk, failures, clock } = await open(undefined, { segmentBytes: 1024 * 1024 });

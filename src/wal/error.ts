@@ -37,8 +37,7 @@ export function corrupt(
   return new WalError(
     'CORRUPT',
     `${place.file}: ${what} at byte ${place.offset}. Nothing was changed and nothing is guessed: ` +
-      'acknowledged data may be affected. Keep the directory for analysis, remove this member ' +
-      'from the cluster and add it again as a new one; restore a single member from its backup',
+      'acknowledged data may be affected',
     place,
   );
 }

@@ -7,7 +7,12 @@ import type { WalIdentity } from './types.ts';
  * golden file of the old one.
  */
 
-export const FORMAT_VERSION = 1;
+/**
+ * What is written. Version 1 knew no preambles, and is still read.
+ */
+export const FORMAT_VERSION = 2;
+const FORMAT_VERSIONS = [1, 2] as const;
+export type FormatVersion = (typeof FORMAT_VERSIONS)[number];
 /** What a disk writes wholly or not at all. */
 export const SECTOR_BYTES = 512;
 /** What batches are aligned to: no write touches the bytes of another batch. */
@@ -18,9 +23,12 @@ export const BATCH_HEADER_BYTES = 64;
 const SEGMENT_MAGIC = [0x524f5551, 0x0a4c4157] as const;
 /** `QBAT`. */
 const BATCH_MAGIC = 0x54414251;
-const BATCH_KINDS = ['data', 'mark', 'seal'] as const;
+const BATCH_KINDS = ['data', 'mark', 'seal', 'preamble'] as const;
 
-/** `data` has records; `mark` proves what is before it; `seal` ends a segment. */
+/**
+ * `preamble` begins a segment with all that is known without entries; `data` has records; `mark`
+ * proves what is before it; `seal` ends a segment.
+ */
 export type BatchKind = (typeof BATCH_KINDS)[number];
 
 /** What the header of a segment says. */
@@ -30,11 +38,11 @@ export interface SegmentHeader {
   readonly segment: number;
   /** Length of the file. */
   readonly segmentBytes: number;
-  /** Sequence of the last batch before this segment; 0 in the first. */
+  /** Sequence of the last batch before this segment; 0 where a log begins. */
   readonly previousSequence: number;
-  /** Chain after that batch; 0 in the first. */
+  /** Chain after that batch; 0 where a log begins. */
   readonly previousChain: number;
-  /** The log's last entry before this segment; both 0 when there is none. */
+  /** The log's last entry before this segment, or its base; both 0 when there is none. */
   readonly lastIndex: number;
   readonly lastTerm: number;
 }
@@ -98,7 +106,12 @@ export function encodeSegmentHeader(header: SegmentHeader): { block: Uint8Array;
 
 /** A segment's header, or what keeps it from being read. */
 export type SegmentHeaderReading =
-  | { readonly kind: 'header'; readonly header: SegmentHeader; readonly chain: number }
+  | {
+      readonly kind: 'header';
+      readonly header: SegmentHeader;
+      readonly version: FormatVersion;
+      readonly chain: number;
+    }
   | { readonly kind: 'version'; readonly version: number }
   | { readonly kind: 'corrupt'; readonly reason: string };
 
@@ -115,8 +128,9 @@ export function decodeSegmentHeader(block: Uint8Array): SegmentHeaderReading {
   if (chain !== segmentChecksum(block)) {
     return { kind: 'corrupt', reason: "the segment header's checksum is wrong" };
   }
-  const version = view.getUint32(8, true);
-  if (version !== FORMAT_VERSION) return { kind: 'version', version };
+  const stated = view.getUint32(8, true);
+  const version = FORMAT_VERSIONS.find((each) => each === stated);
+  if (version === undefined) return { kind: 'version', version: stated };
   if (!isZero(block, SECTOR_BYTES, BLOCK_BYTES)) {
     return { kind: 'corrupt', reason: 'the rest of the segment header is not zero' };
   }
@@ -129,7 +143,7 @@ export function decodeSegmentHeader(block: Uint8Array): SegmentHeaderReading {
     lastIndex: getInteger(view, 64),
     lastTerm: getInteger(view, 72),
   };
-  return { kind: 'header', header, chain };
+  return { kind: 'header', header, version, chain };
 }
 
 function segmentChecksum(block: Uint8Array): number {
@@ -165,15 +179,6 @@ export function sealBatch(
   view.setUint8(36, BATCH_KINDS.indexOf(header.kind) + 1);
   view.setUint32(4, crc32(batch.subarray(8, BATCH_HEADER_BYTES), salt), true);
   return chain;
-}
-
-/** A mark or a seal: one block without payload, and the chain after it. */
-export function emptyBatch(
-  header: Omit<BatchHeader, 'chain' | 'mask' | 'payloadBytes'>,
-  salt: number,
-): { block: Uint8Array; chain: number } {
-  const block = new Uint8Array(BLOCK_BYTES);
-  return { block, chain: sealBatch(block, { ...header, payloadBytes: 0 }, salt) };
 }
 
 /** The header of the batch at `offset` of the segment; null when it is not valid there. */

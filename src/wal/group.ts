@@ -16,6 +16,8 @@ export class Group {
   readonly writer: ByteWriter;
   /** Where the log stands behind these records. */
   head: LogHead;
+  /** Lowest index of an entry that is replaced by these records, 1 for all; null for none. */
+  replacedFrom: number | null = null;
 
   constructor(kind: BatchKind, sinceMs: number, head: LogHead, writer: ByteWriter) {
     this.kind = kind;

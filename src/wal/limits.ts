@@ -21,12 +21,18 @@ export const WAL_LIMITS: WalLimits = {
   idleMarkMs: 10,
 };
 
-/** Header, one batch of one block, seal: less makes no segment. */
+/** Header, preamble, one batch of one block, seal: less makes no segment. */
 export const SEGMENT_BLOCKS_MIN = 4;
 
-/** The longest payload that fits into an empty segment beside its header and its seal. */
+/**
+ * A preamble takes one block, so that every segment has the same room: enough for an initial
+ * configuration of 400 members.
+ */
+export const PREAMBLE_BYTES_MAX = BLOCK_BYTES - BATCH_HEADER_BYTES;
+
+/** The longest payload that fits into an empty segment beside header, preamble and seal. */
 export function payloadBytesMax(segmentBytes: number): number {
-  return segmentBytes - 2 * BLOCK_BYTES - BATCH_HEADER_BYTES;
+  return segmentBytes - 3 * BLOCK_BYTES - BATCH_HEADER_BYTES;
 }
 
 /** The defaults with `limits` laid over them, checked. */

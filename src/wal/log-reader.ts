@@ -1,10 +1,11 @@
 import { assert } from '../lib/index.ts';
-import type { ConfState, Entry } from '../raft/index.ts';
+import type { ConfState } from '../raft/index.ts';
 import { corrupt, WalError } from './error.ts';
 import {
   type BatchKind,
   BLOCK_BYTES,
   decodeSegmentHeader,
+  type FormatVersion,
   isZero,
   type SegmentHeader,
   segmentName,
@@ -13,6 +14,7 @@ import {
 import { SEGMENT_BLOCKS_MIN } from './limits.ts';
 import { LogContent, type LogHead } from './records.ts';
 import { judgeBatch, type Position } from './scan.ts';
+import { replaceFrom, type SealedSegment } from './sealed-segments.ts';
 import type { WalIdentity } from './types.ts';
 
 /** The last segment that is in use, and what to do with it. */
@@ -20,6 +22,7 @@ export interface LogTail {
   readonly file: string;
   readonly segment: number;
   readonly segmentBytes: number;
+  readonly version: FormatVersion;
   readonly salt: number;
   /** Where the next batch goes. */
   readonly position: Position;
@@ -29,30 +32,39 @@ export interface LogTail {
   readonly last: { readonly kind: BatchKind | 'header'; offset: number; bytes: Uint8Array };
   /** Length of the next segment if it is there, all zeros; null when it is not. */
   readonly preparedBytes: number | null;
-  /** Bytes in use in all segments. */
-  readonly usedBytes: number;
 }
 
 type Tail = Omit<LogTail, 'preparedBytes'>;
 
 /** A whole log, verified. */
-export interface LogReading extends LogHead {
+export interface LogReading {
   readonly confState: ConfState;
-  readonly entries: readonly Entry[];
+  readonly head: LogHead;
+  /** Everything from `firstIndex` on. */
+  readonly content: LogContent;
+  /** Number of the first segment. */
+  readonly firstSegment: number;
+  /** The segments before the one in `tail`, oldest first. */
+  readonly sealed: readonly SealedSegment[];
   readonly tail: LogTail;
 }
 
 /**
  * Reads a log segment by segment, from memory, and says what it holds. Pure: changes nothing on
- * disk. Everything that a crash does not explain is a `WalError`.
+ * disk. Everything that a crash does not explain is a `WalError`. What the oldest segments said may
+ * be missing, for they are removed when they are not needed: whether something needed is missing
+ * can be judged only by who knows the state machine's position (`reconcile`).
  */
 export class LogReader {
-  readonly #content = new LogContent();
+  /** What was read so far. */
+  readonly content = new LogContent();
   readonly #directory: string;
   readonly #identity: WalIdentity;
+  readonly #sealed: SealedSegment[] = [];
   #tail: Tail | null = null;
   #prepared: { readonly file: string; readonly bytes: number } | null = null;
-  #segments = 0;
+  #firstSegment: number | null = null;
+  #lastSegment = 0;
 
   /** @param directory where the segments' files are: for messages. */
   constructor(directory: string, identity: WalIdentity) {
@@ -66,15 +78,10 @@ export class LogReader {
    */
   read(segment: number, bytes: Uint8Array): void {
     const file = this.#file(segment);
-    const expected = this.#segments + 1;
-    if (segment !== expected) {
-      const missing = this.#file(expected);
-      throw corrupt(`this segment is missing (the next that exists is ${file})`, {
-        file: missing,
-        offset: 0,
-      });
-    }
-    this.#segments = segment;
+    const expected = this.#firstSegment === null ? segment : this.#lastSegment + 1;
+    if (segment !== expected) throw this.#missing(expected, `the next that exists is ${file}`);
+    this.#firstSegment ??= segment;
+    this.#lastSegment = segment;
     if (bytes.length % BLOCK_BYTES !== 0 || bytes.length < SEGMENT_BLOCKS_MIN * BLOCK_BYTES) {
       throw corrupt('the file has lost its end', { file, offset: bytes.length });
     }
@@ -84,7 +91,7 @@ export class LogReader {
 
   /** Whether any segment was read. */
   get isEmpty(): boolean {
-    return this.#segments === 0;
+    return this.#firstSegment === null;
   }
 
   /**
@@ -93,32 +100,39 @@ export class LogReader {
    */
   finish(): LogReading {
     const tail = this.#tail;
-    const { confState, hardState, entries, lastIndex, lastTerm } = this.#content;
-    assert(tail !== null && confState !== null, 'no segment was read');
-    if (tail.last.kind === 'seal' && this.#prepared === null) {
-      throw corrupt(`this segment is missing (${tail.file} says that the log goes on here)`, {
-        file: this.#file(this.#segments + 1),
-        offset: 0,
-      });
+    const firstSegment = this.#firstSegment;
+    assert(tail !== null && firstSegment !== null, 'no segment was read');
+    const { confState, base, hardState, rejoinFloorTerm, lastIndex, lastTerm } = this.content;
+    if (confState === null) {
+      throw this.#missing(firstSegment - 1, `none that is there says what it said`);
     }
-    const preparedBytes = this.#prepared?.bytes ?? null;
-    const whole: LogTail = { ...tail, preparedBytes };
-    return { confState, hardState, entries, lastIndex, lastTerm, tail: whole };
+    if (tail.last.kind === 'seal' && this.#prepared === null) {
+      throw this.#missing(this.#lastSegment + 1, `${tail.file} says that the log goes on here`);
+    }
+    return {
+      confState,
+      head: { base, hardState, rejoinFloorTerm, lastIndex, lastTerm },
+      content: this.content,
+      firstSegment,
+      sealed: this.#sealed,
+      tail: { ...tail, preparedBytes: this.#prepared?.bytes ?? null },
+    };
+  }
+
+  #missing(segment: number, why: string): WalError {
+    return corrupt(`this segment is missing (${why})`, { file: this.#file(segment), offset: 0 });
   }
 
   #readPrepared(file: string, bytes: Uint8Array): void {
-    if (this.#prepared !== null) {
-      throw corrupt(`nothing is in this segment, nor in ${this.#prepared.file}`, {
-        file,
-        offset: 0,
-      });
+    const before = this.#prepared?.file ?? (this.#tail === null ? 'those before it' : null);
+    if (before !== null) {
+      throw corrupt(`nothing is in this segment, nor in ${before}`, { file, offset: 0 });
     }
     this.#prepared = { file, bytes: bytes.length };
   }
 
   #readUsed(file: string, bytes: Uint8Array): void {
-    const { header, chain } = this.#readHeader(file, bytes);
-    this.#checkOrder(file, header, bytes.length);
+    const { header, version, chain } = this.#readHeader(file, bytes);
     const salt = segmentSalt(this.#identity, header.segment);
     let last: LogTail['last'] = {
       kind: 'header',
@@ -127,6 +141,8 @@ export class LogReader {
     };
     let position: Position = { offset: BLOCK_BYTES, sequence: header.previousSequence, chain };
     let tornBytes = 0;
+    this.#checkOrder(file, header, bytes.length);
+    this.#begin(header);
     while (last.kind !== 'seal') {
       const { offset } = position;
       const judgement = judgeBatch({ bytes, salt }, position);
@@ -134,26 +150,55 @@ export class LogReader {
       if (judgement.kind === 'torn') tornBytes = judgement.bytes;
       if (judgement.kind !== 'batch') break;
       const { kind } = judgement.header;
-      if (kind === 'data') this.#applyPayload(judgement.payload, { file, offset });
+      const problem =
+        (kind === 'preamble') === (version > 1 && offset === BLOCK_BYTES)
+          ? this.#apply(kind, judgement.payload)
+          : 'a preamble begins each segment, and nothing else';
+      if (problem !== null) {
+        throw corrupt(`a batch with a right checksum is wrong: ${problem}`, { file, offset });
+      }
       position = judgement.next;
       last = { kind, offset, bytes: bytes.subarray(offset, position.offset) };
     }
-    if (this.#content.confState === null) {
-      throw corrupt('the log does not begin with its configuration', { file, offset: BLOCK_BYTES });
+    if (this.#firstSegment === header.segment && last.kind === 'header') {
+      throw corrupt('nothing tells how the log begins', { file, offset: BLOCK_BYTES });
     }
     this.#tail = {
       file,
       segment: header.segment,
       segmentBytes: bytes.length,
+      version,
       salt,
       position,
       tornBytes,
       last: { ...last, bytes: last.bytes.slice() },
-      usedBytes: (this.#tail?.usedBytes ?? 0) + position.offset,
     };
   }
 
-  #readHeader(file: string, bytes: Uint8Array): { header: SegmentHeader; chain: number } {
+  /** The segment before, if one was read, is found complete: its entries stand before these. */
+  #begin(header: SegmentHeader): void {
+    if (this.#tail !== null) {
+      const { segment, position } = this.#tail;
+      const { lastIndex } = this.content;
+      this.#sealed.push({ segment, usedBytes: position.offset, lastIndex });
+    } else if (header.previousSequence > 0 || header.lastIndex > 0) {
+      this.content.beginBehind({ index: header.lastIndex, term: header.lastTerm });
+    }
+  }
+
+  #apply(kind: BatchKind, payload: Uint8Array): string | null {
+    if (kind === 'preamble') return this.content.applyPreamble(payload);
+    if (kind !== 'data') return null;
+    const problem = this.content.apply(payload);
+    const replacedFrom = this.content.takeReplacedFrom();
+    if (replacedFrom !== null) replaceFrom(this.#sealed, replacedFrom);
+    return problem;
+  }
+
+  #readHeader(
+    file: string,
+    bytes: Uint8Array,
+  ): { header: SegmentHeader; version: FormatVersion; chain: number } {
     const reading = decodeSegmentHeader(bytes.subarray(0, BLOCK_BYTES));
     if (reading.kind === 'corrupt') throw corrupt(reading.reason, { file, offset: 0 });
     if (reading.kind === 'version') {
@@ -192,18 +237,17 @@ export class LogReader {
         offset: before.position.offset,
       });
     }
+    // Nothing is known before the first segment that is there: it may follow one that was removed.
     const continues =
-      header.previousSequence === (before?.position.sequence ?? 0) &&
-      header.previousChain === (before?.position.chain ?? 0) &&
-      header.lastIndex === this.#content.lastIndex &&
-      header.lastTerm === this.#content.lastTerm;
+      before === null ||
+      (header.previousSequence === before.position.sequence &&
+        header.previousChain === before.position.chain &&
+        header.lastIndex === this.content.lastIndex &&
+        header.lastTerm === this.content.lastTerm);
     if (!continues) fail('this segment does not continue the one before');
-  }
-
-  #applyPayload(payload: Uint8Array, place: { file: string; offset: number }): void {
-    const problem = this.#content.apply(payload);
-    if (problem !== null)
-      throw corrupt(`a batch with a right checksum is wrong: ${problem}`, place);
+    if (before === null && header.segment === 1 && header.previousSequence !== 0) {
+      fail('the first segment continues another one');
+    }
   }
 
   #file(segment: number): string {

@@ -73,6 +73,23 @@ export function judgeBatch(segment: SegmentBytes, at: Position): Judgement {
   return judgeDamaged(segment, { offset: at.offset, end, header });
 }
 
+/**
+ * The valid batch that begins at `offset`, whatever stands before it; null when there is none.
+ * For who looks for what damage has left: reading a log in order asks `judgeBatch`.
+ */
+export function readBatchAt(
+  { bytes, salt }: SegmentBytes,
+  offset: number,
+): { header: BatchHeader; payload: Uint8Array; end: number } | null {
+  const header = decodeBatchHeader(bytes, offset, salt);
+  if (header === null) return null;
+  const end = offset + batchBytes(header.payloadBytes);
+  if (end > bytes.length) return null;
+  const batch = bytes.subarray(offset, end);
+  if (crc32(batch.subarray(BATCH_HEADER_BYTES), header.previousChain) !== header.chain) return null;
+  return { header, payload: batchPayload(batch, header), end };
+}
+
 /** The first sector is zero: the log ends here, or a torn batch has lost its header. */
 function judgeUnwritten(segment: SegmentBytes, at: Position): Judgement {
   const { bytes } = segment;

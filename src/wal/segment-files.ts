@@ -1,23 +1,20 @@
 import type { Disk, DiskFile } from '../io/index.ts';
-import { ByteWriter } from '../lib/index.ts';
-import type { ConfState } from '../raft/index.ts';
+import { concatBytes, EMPTY_BYTES } from '../lib/index.ts';
+import { TEMPORARY_SUFFIX } from './folder.ts';
 import {
   BATCH_HEADER_BYTES,
+  type BatchKind,
   BLOCK_BYTES,
   batchBytes,
-  emptyBatch,
   encodeSegmentHeader,
   type SegmentHeader,
   sealBatch,
   segmentName,
   segmentSalt,
 } from './format.ts';
-import { writeConfState } from './records.ts';
+import { encodePreamble, type Preamble } from './records.ts';
 import type { Position } from './scan.ts';
 import type { WalIdentity } from './types.ts';
-
-/** What a segment is called while it is being made. */
-export const TEMPORARY_SUFFIX = '.new';
 
 const CHUNK_BYTES = 1024 * 1024;
 const ZEROS = new Uint8Array(CHUNK_BYTES);
@@ -57,45 +54,49 @@ export async function createSegment(
   await disk.syncDirectory(directory);
 }
 
-/** The blocks that a new log begins with: header, a batch with the configuration, a mark. */
-export function firstBlocks(
-  identity: WalIdentity,
-  segmentBytes: number,
-  confState: ConfState,
-): Uint8Array {
-  const salt = segmentSalt(identity, 1);
+/** A batch around a payload that is at hand, and the position behind it. */
+export function makeBatch(
+  { kind, payload }: { kind: BatchKind; payload: Uint8Array },
+  at: { position: Position; salt: number },
+): { blocks: Uint8Array; next: Position } {
+  const { offset, sequence: last, chain: previousChain } = at.position;
+  const blocks = new Uint8Array(batchBytes(payload.length));
+  blocks.set(payload, BATCH_HEADER_BYTES);
+  const sequence = last + 1;
+  const header = { kind, sequence, offset, payloadBytes: payload.length, previousChain };
+  const chain = sealBatch(blocks, header, at.salt);
+  return { blocks, next: { offset: offset + blocks.length, sequence, chain } };
+}
+
+/** What a log begins with. */
+export interface FirstSegment {
+  readonly identity: WalIdentity;
+  /** 1, or the next number when the log takes the place of another one. */
+  readonly segment: number;
+  readonly segmentBytes: number;
+  readonly preamble: Preamble;
+}
+
+/** The blocks that a log begins with: header, preamble, a mark. */
+export function firstBlocks(first: FirstSegment): Uint8Array {
+  const { identity, segment, segmentBytes, preamble } = first;
   const header = encodeSegmentHeader({
     identity,
-    segment: 1,
+    segment,
     segmentBytes,
     previousSequence: 0,
     previousChain: 0,
-    lastIndex: 0,
-    lastTerm: 0,
+    lastIndex: preamble.base?.index ?? 0,
+    lastTerm: preamble.base?.term ?? 0,
   });
-  const writer = new ByteWriter();
-  writeConfState(writer, confState);
-  const payload = writer.view();
-  const batch = new Uint8Array(batchBytes(payload.length));
-  batch.set(payload, BATCH_HEADER_BYTES);
-  const chain = sealBatch(
-    batch,
-    {
-      kind: 'data',
-      sequence: 1,
-      offset: BLOCK_BYTES,
-      payloadBytes: payload.length,
-      previousChain: header.chain,
-    },
-    salt,
+  const salt = segmentSalt(identity, segment);
+  const position = { offset: BLOCK_BYTES, sequence: 0, chain: header.chain };
+  const begin = makeBatch(
+    { kind: 'preamble', payload: encodePreamble(preamble) },
+    { position, salt },
   );
-  const offset = BLOCK_BYTES + batch.length;
-  const mark = emptyBatch({ kind: 'mark', sequence: 2, offset, previousChain: chain }, salt);
-  const blocks = new Uint8Array(offset + BLOCK_BYTES);
-  blocks.set(header.block, 0);
-  blocks.set(batch, BLOCK_BYTES);
-  blocks.set(mark.block, offset);
-  return blocks;
+  const mark = makeBatch({ kind: 'mark', payload: EMPTY_BYTES }, { position: begin.next, salt });
+  return concatBytes([header.block, begin.blocks, mark.blocks]);
 }
 
 /** The segment that batches go to. */
@@ -108,23 +109,46 @@ export interface ActiveSegment {
   position: Position;
 }
 
-/** Gives a prepared segment its header, durably, and opens it for batches. */
+/** Gives a prepared segment its header and then its preamble, durably; opens it for batches. */
 export async function activateSegment(
   { disk, identity }: { disk: Disk; identity: WalIdentity },
   { directory, ...fields }: Omit<SegmentHeader, 'identity'> & { directory: string },
+  preamble: Preamble,
 ): Promise<ActiveSegment> {
   const { segment, segmentBytes, previousSequence } = fields;
   const path = `${directory}/${segmentName(segment)}`;
   const file = await disk.open(path, { create: false, writeThrough: true });
   const { block, chain } = encodeSegmentHeader({ identity, ...fields });
+  const position = { offset: BLOCK_BYTES, sequence: previousSequence, chain };
+  const salt = segmentSalt(identity, segment);
+  const active = { file, segment, segmentBytes, salt, position };
   try {
     await writeDurably(file, 0, block);
+    await writePreamble(active, preamble);
   } catch (error) {
     await file.close();
     throw error;
   }
-  const position = { offset: BLOCK_BYTES, sequence: previousSequence, chain };
-  return { file, segment, segmentBytes, salt: segmentSalt(identity, segment), position };
+  return active;
+}
+
+/** Writes the batch that every segment begins with. */
+export async function writePreamble(active: ActiveSegment, preamble: Preamble): Promise<void> {
+  const { file, position } = active;
+  const payload = encodePreamble(preamble);
+  const { blocks, next } = makeBatch({ kind: 'preamble', payload }, active);
+  await writeDurably(file, position.offset, blocks);
+  active.position = next;
+}
+
+/** Ends a segment: the next one exists. Returns the position behind the seal. */
+export async function writeSeal(
+  file: DiskFile,
+  at: { position: Position; salt: number },
+): Promise<Position> {
+  const { blocks, next } = makeBatch({ kind: 'seal', payload: EMPTY_BYTES }, at);
+  await writeDurably(file, at.position.offset, blocks);
+  return next;
 }
 
 /** `writeDurably` for where a promise costs nothing. */

@@ -2,24 +2,23 @@ import { type Clock, type Disk, DiskError, type Log, type Timer } from '../io/in
 import { assert, type Deferred, deferred } from '../lib/index.ts';
 import { type Entry, entryBytes, type HardState } from '../raft/index.ts';
 import { ioError } from './error.ts';
-import { type BatchKind, BLOCK_BYTES, batchBytes, emptyBatch, sealBatch } from './format.ts';
+import { type BatchKind, BLOCK_BYTES, batchBytes, sealBatch } from './format.ts';
 import { Group, WriterPool } from './group.ts';
 import { payloadBytesMax, type WalLimits } from './limits.ts';
 import {
   batchProblem,
   HARD_STATE_RECORD_BYTES_MAX,
+  headBehind,
   type LogHead,
+  writeBase,
   writeEntry,
   writeHardState,
+  writeRejoined,
 } from './records.ts';
 import type { Position } from './scan.ts';
-import {
-  type ActiveSegment,
-  activateSegment,
-  createSegment,
-  writeDurably,
-} from './segment-files.ts';
-import type { Wal, WalBatch, WalIdentity, WalRecovery } from './types.ts';
+import { type SealedSegment, SealedSegments } from './sealed-segments.ts';
+import { type ActiveSegment, activateSegment, createSegment, writeSeal } from './segment-files.ts';
+import type { LogPosition, Wal, WalBatch, WalIdentity, WalRecovery } from './types.ts';
 
 /** What a log is made of once it was read and repaired. */
 export interface WalParts {
@@ -38,8 +37,9 @@ export interface WalParts {
   readonly preparedBytes: number | null;
   /** Kind of the last batch, for which a mark may be due. */
   readonly lastKind: BatchKind | 'header';
-  /** Bytes in use in the segments before the active one. */
-  readonly sealedBytes: number;
+  /** The segments before the active one, and the first entry in all of them. */
+  readonly sealed: readonly SealedSegment[];
+  readonly firstIndex: number;
   /** Gives the directory back. */
   readonly release: () => Promise<void>;
 }
@@ -56,7 +56,7 @@ interface Preparation {
  * meanwhile is encoded at once into the last group of `#queue`.
  */
 export class SegmentedWal implements Wal {
-  readonly #parts: WalParts;
+  readonly #parts: Omit<WalParts, 'recovery'>;
   readonly #pool: WriterPool;
   /** Payload after which a group takes no more. */
   readonly #groupBytesMax: number;
@@ -68,7 +68,7 @@ export class SegmentedWal implements Wal {
   /** Where it stands behind everything written. */
   #written: LogHead;
   #active: ActiveSegment;
-  #sealedBytes: number;
+  readonly #sealed: SealedSegments;
   #preparation: Preparation | null;
   #lastKind: BatchKind | 'header';
   #lastWriteMs: number;
@@ -79,15 +79,17 @@ export class SegmentedWal implements Wal {
   #idle: Deferred<void> | null = null;
 
   constructor(parts: WalParts) {
+    // What was recovered is let go of one day: nothing else may hold it.
+    const { recovery, ...others } = parts;
     const { limits, preparedBytes } = parts;
-    this.#parts = parts;
+    this.#parts = others;
     this.#pool = new WriterPool(2 * limits.batchBytesMax);
     this.#groupBytesMax = Math.min(limits.batchBytesMax, payloadBytesMax(limits.segmentBytes));
-    this.#recovery = parts.recovery;
+    this.#recovery = recovery;
     this.#head = parts.head;
     this.#written = parts.head;
     this.#active = parts.active;
-    this.#sealedBytes = parts.sealedBytes;
+    this.#sealed = new SealedSegments(parts, parts, (error) => this.#fail(error));
     this.#preparation =
       preparedBytes === null ? null : { segmentBytes: preparedBytes, made: Promise.resolve() };
     this.#lastKind = parts.lastKind;
@@ -100,7 +102,11 @@ export class SegmentedWal implements Wal {
   }
 
   get sizeBytes(): number {
-    return this.#sealedBytes + this.#active.position.offset;
+    return this.#sealed.usedBytes + this.#active.position.offset;
+  }
+
+  get firstIndex(): number {
+    return this.#sealed.firstIndex;
   }
 
   waitingMs(): number | null {
@@ -112,15 +118,28 @@ export class SegmentedWal implements Wal {
     assert(this.#closed === null, 'append to a closed log');
     if (this.#failure !== null) return;
     this.#check(batch);
-    if (this.#recovery.entries.length > 0) this.#recovery = { ...this.#recovery, entries: [] };
+    this.#forgetRecovered();
     const group = this.#encode(batch);
     group.dones.push(done);
     this.#kick();
   }
 
+  compact(index: number): void {
+    if (this.#failure !== null) return;
+    const { lastIndex } = this.#head;
+    assert(index <= lastIndex, 'compact beyond the last entry', { index, lastIndex });
+    this.#sealed.compact(index);
+  }
+
   close(): Promise<void> {
     this.#closed ??= this.#close();
     return this.#closed;
+  }
+
+  #forgetRecovered(): void {
+    const { entries, earlierEntries } = this.#recovery;
+    if (entries.length + earlierEntries.length === 0) return;
+    this.#recovery = { ...this.#recovery, entries: [], earlierEntries: [] };
   }
 
   /** Nothing is written of a batch that breaks Raft's rules or the log's limits. */
@@ -136,10 +155,11 @@ export class SegmentedWal implements Wal {
 
   /** Writes the records into groups; returns the one that holds the last of them. */
   #encode(batch: WalBatch): Group {
-    const { entries, hardState } = batch;
-    let group = this.#groupWithRoom(HARD_STATE_RECORD_BYTES_MAX);
+    const { entries, hardState, base = null, rejoined = false } = batch;
+    let group = this.#groupWithRoom(2 * HARD_STATE_RECORD_BYTES_MAX);
     let inGroup = 0;
     let announced = false;
+    if (base !== null) this.#encodeBase(group, base);
     for (const entry of entries) {
       const bytes = recordBytesMax(entry);
       if (group.payloadBytes > 0 && group.payloadBytes + bytes > this.#groupBytesMax) {
@@ -156,11 +176,28 @@ export class SegmentedWal implements Wal {
       inGroup += 1;
     }
     if (hardState !== null) this.#encodeHardState(group, hardState);
+    if (rejoined) this.#encodeRejoined(group);
     return group;
+  }
+
+  #encodeBase(group: Group, base: LogPosition): void {
+    writeBase(group.writer, base);
+    this.#head = headBehind(this.#head, { base, entries: [], hardState: null });
+    group.head = this.#head;
+    group.replacedFrom = 1;
+  }
+
+  #encodeRejoined(group: Group): void {
+    writeRejoined(group.writer);
+    this.#head = { ...this.#head, rejoinFloorTerm: null };
+    group.head = this.#head;
   }
 
   #encodeEntry(group: Group, entry: Entry): void {
     writeEntry(group.writer, entry);
+    if (entry.index <= this.#head.lastIndex) {
+      group.replacedFrom = Math.min(group.replacedFrom ?? entry.index, entry.index);
+    }
     this.#head = { ...this.#head, lastIndex: entry.index, lastTerm: entry.term };
     group.head = this.#head;
   }
@@ -236,6 +273,7 @@ export class SegmentedWal implements Wal {
       return;
     }
     this.#active.position = next;
+    this.#noteReplaced(group);
     this.#written = group.head;
     this.#lastKind = group.kind;
     this.#lastWriteMs = this.#parts.clock.nowMs();
@@ -246,33 +284,39 @@ export class SegmentedWal implements Wal {
     for (const done of group.dones) done();
   }
 
+  /** What stood in earlier segments is no longer needed there. */
+  #noteReplaced({ head, replacedFrom }: Group): void {
+    const { base } = head;
+    if (base !== null && base !== this.#written.base) this.#sealed.restart(base.index);
+    else if (replacedFrom !== null) this.#sealed.replaceFrom(replacedFrom);
+  }
+
   /**
    * Seals the active segment and goes on in the next one. Every step is durable before the next.
    */
   async #rotate(): Promise<void> {
     const { directory, log } = this.#parts;
-    const { file, segment, salt, position } = this.#active;
+    const { file, segment } = this.#active;
     const { segmentBytes, made } = this.#prepare();
     await made;
-    const { offset } = position;
-    const sequence = position.sequence + 1;
-    const seal = emptyBatch(
-      { kind: 'seal', sequence, offset, previousChain: position.chain },
-      salt,
+    const { offset, sequence, chain } = await writeSeal(file, this.#active);
+    const { lastIndex, lastTerm } = this.#written;
+    const next = await activateSegment(
+      this.#parts,
+      {
+        directory,
+        segment: segment + 1,
+        segmentBytes,
+        previousSequence: sequence,
+        previousChain: chain,
+        lastIndex,
+        lastTerm,
+      },
+      { confState: this.#recovery.confState, ...this.#written },
     );
-    await writeDurably(file, offset, seal.block);
-    const next = await activateSegment(this.#parts, {
-      directory,
-      segment: segment + 1,
-      segmentBytes,
-      previousSequence: sequence,
-      previousChain: seal.chain,
-      lastIndex: this.#written.lastIndex,
-      lastTerm: this.#written.lastTerm,
-    });
-    this.#sealedBytes += offset + BLOCK_BYTES;
     this.#preparation = null;
     this.#active = next;
+    this.#sealed.add({ segment, usedBytes: offset, lastIndex });
     log.debug('log segment full', { directory, segment });
     await file.close();
   }
@@ -317,6 +361,7 @@ export class SegmentedWal implements Wal {
     this.#failure = failure;
     this.#queue.length = 0;
     this.#markTimer?.cancel();
+    void this.#sealed.stop();
     this.#parts.log.error('the log has failed', { error: failure.message });
     this.#parts.onFailure(failure);
   }
@@ -334,6 +379,7 @@ export class SegmentedWal implements Wal {
       await this.#idle.promise;
     }
     await this.#preparation?.made.catch((error: unknown) => this.#fail(error));
+    await this.#sealed.stop();
     try {
       await this.#active.file.close();
       await this.#parts.release();

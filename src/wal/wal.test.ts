@@ -54,7 +54,10 @@ describe('a log', () => {
       confState: CONF_STATE,
       hardState: null,
       entries: [],
+      earlierEntries: [],
       tail: { kind: 'clean' },
+      reset: false,
+      rejoinFloorTerm: null,
     });
     await first.wal.close();
     const other = { ...CONF_STATE, voters: [7n] };
@@ -64,7 +67,7 @@ describe('a log', () => {
   });
 
   test('gives back every kind of record, whatever the segments are', async () => {
-    for (const segmentBytes of [16, 20, 64, 1024].map((kib) => kib * 1024)) {
+    for (const segmentBytes of [20, 24, 64, 1024].map((kib) => kib * 1024)) {
       const { wal, disk } = await open(undefined, { segmentBytes });
       for (const batch of manyBatches()) await append(wal, batch);
       await wal.close();
@@ -88,9 +91,9 @@ describe('a log', () => {
   });
 
   test('goes on where it was after a change of the segment size', async () => {
-    let disk = (await open(undefined, { segmentBytes: 16 * 1024 })).disk.afterKill();
+    let disk = (await open(undefined, { segmentBytes: 20 * 1024 })).disk.afterKill();
     let index = 0;
-    for (const kib of [16, 64, 16, 32, 16]) {
+    for (const kib of [20, 64, 20, 32, 20]) {
       const { wal, disk: used } = await open(disk, { segmentBytes: kib * 1024 });
       expect(wal.recovery.entries).toHaveLength(index);
       for (let i = 0; i < 7; i++) {
@@ -241,11 +244,11 @@ describe('appending', () => {
 
   test('counts the bytes in use through all segments', async () => {
     const { wal } = await open(undefined, { segmentBytes: 16 * 1024 });
-    // Header, configuration, mark.
+    // Header, preamble, mark.
     expect(wal.sizeBytes).toBe(3 * 4096);
     await append(wal, entryBatch(command(1, 1, filler(5, 5))));
-    // The mark was the last that fitted: seal, next header, batch.
-    expect(wal.sizeBytes).toBe(6 * 4096);
+    // The mark was the last that fitted: seal, next header and preamble, batch.
+    expect(wal.sizeBytes).toBe(7 * 4096);
   });
 });
 

@@ -2,9 +2,9 @@ import { describe, test } from 'vitest';
 import { runScenario, type Scenario } from './workload.ts';
 
 /**
- * The generic tests of the lab's part A (no snapshots) on real processes: kill -9 for crashes, a TCP
- * proxy on every link for partitions and unreliability. Replays differ in timing; the seed fixes
- * what is asked and what is broken.
+ * The generic tests of the lab's part A (no snapshots) on real processes: kill -9 for crashes, a
+ * TCP proxy on every link for partitions and unreliability. Replays differ in timing; the seed
+ * fixes what is asked and what is broken.
  */
 const SEED = Number(process.env['SEED'] ?? 1);
 

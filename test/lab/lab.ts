@@ -28,13 +28,15 @@ export class Lab {
     this.#directory = directory;
   }
 
-  static async start(members: number, seed = 1): Promise<Lab> {
+  /** `flags`: more flags for every member. */
+  static async start(members: number, seed = 1, flags: readonly string[] = []): Promise<Lab> {
     const directory = mkdtempSync(join(tmpdir(), 'quorate-lab-'));
     const cluster = await ProcessCluster.start({
       command: [process.execPath, inject('quorateMain'), 'serve'],
       directory,
       members,
       proxied: true,
+      flags,
       environment: { ...process.env, NODE_NO_WARNINGS: '1' },
     });
     return new Lab(cluster, directory, seed);
@@ -44,7 +46,15 @@ export class Lab {
     return [...this.cluster.members.keys()];
   }
 
-  /** A clerk with links of its own, to all members or to some, that follows no hints past its proxies. */
+  /** Where a member keeps what is durable. */
+  dataDirectory(member: string): string {
+    return join(this.#directory, member);
+  }
+
+  /**
+   * A clerk with links of its own, to all members or to some, that follows no hints past its
+   * proxies.
+   */
   async clerk(
     name: string,
     options: { members?: readonly string[]; session?: string } = {},

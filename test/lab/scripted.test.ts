@@ -60,7 +60,7 @@ describe('lab 3A, scripted', () => {
     expect(checkAppends(value, appends.flat())).toEqual([]);
   });
 
-  test('OnePartition: a majority goes on; what is parked in the minority runs once after the heal', {
+  test('OnePartition: a majority goes on; what a minority parked runs once after the heal', {
     timeout: 60_000,
   }, async () => {
     lab = await Lab.start(5);

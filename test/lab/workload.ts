@@ -9,7 +9,7 @@ import {
 import type { Clerk } from '../../src/client/index.ts';
 import { Lab, sleep } from './lab.ts';
 
-/** `QUORATE_TEST_SCALE=full`: the lab's own durations, three iterations; otherwise one short one. */
+/** `QUORATE_TEST_SCALE=full`: the lab's own durations, three iterations; else a short one. */
 const FULL = process.env['QUORATE_TEST_SCALE'] === 'full';
 const ITERATIONS = FULL ? 3 : 1;
 const LOAD_MS = FULL ? 5_000 : 1_500;
@@ -26,6 +26,8 @@ export interface Scenario {
   readonly partitions?: boolean;
   /** Clerks share keys; only linearizability is judged. Otherwise each has a key of its own. */
   readonly randomKeys?: boolean;
+  /** More flags for every member. */
+  readonly flags?: readonly string[];
 }
 
 /** What the clerks of one run saw. */
@@ -35,9 +37,9 @@ interface Record {
   readonly appends: Map<string, TokenAppend[]>;
 }
 
-/** Runs a generic test of the lab's part A and judges it; any contradiction fails the test. */
+/** Runs a generic test of the lab and judges it; any contradiction fails the test. */
 export async function runScenario(scenario: Scenario, seed: number): Promise<void> {
-  const lab = await Lab.start(scenario.servers, seed);
+  const lab = await Lab.start(scenario.servers, seed, scenario.flags);
   try {
     const record: Record = { history: [], appends: new Map() };
     const names = Array.from({ length: scenario.clients }, (_, i) => `c${i}`);

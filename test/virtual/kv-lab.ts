@@ -4,8 +4,9 @@ import { silentLog } from '../../src/io/index.ts';
 import { Prng } from '../../src/lib/index.ts';
 import type { MemberId } from '../../src/raft/index.ts';
 import { VirtualClock } from '../../src/replica/testing/virtual-clock.ts';
-import { Member } from '../../src/server/index.ts';
-import type { Transport } from '../../src/transport/index.ts';
+import { Member, type MemberOptions } from '../../src/server/index.ts';
+import { type MemoryEngines, memoryEngines } from '../../src/store/index.ts';
+import type { BulkMessage, Transport } from '../../src/transport/index.ts';
 import { ClientLinks } from './client-links.ts';
 import { LabDisk } from './lab-disk.ts';
 import { LabNetwork } from './network.ts';
@@ -14,13 +15,44 @@ import { LabProcess, type ProcessWorld } from './process.ts';
 /** The lab's clerks retry for ever; ours get a deadline that no healthy run reaches. */
 export const PATIENCE_MS = 120_000;
 
-const TIMING = { tickMs: 20, heartbeatMs: 100, electionTimeoutMs: 500, requestTimeoutMs: 5_000 };
+const TIMING = { tickMs: 10, heartbeatMs: 100, electionTimeoutMs: 500, requestTimeoutMs: 5_000 };
+
+/** How long a commit of the state takes, milliseconds. */
+const COMMIT_MS_MIN = 1;
+const COMMIT_MS_SPREAD = 4;
+
+/** What a lab may differ in. Default: the production bounds, which no test reaches. */
+export interface KvLabOptions {
+  readonly compaction?: NonNullable<MemberOptions['config']['compaction']>;
+  readonly walLimits?: NonNullable<MemberOptions['walLimits']>;
+  /** A member whose log takes more bytes on its disk ends the test. Default: none does. */
+  readonly logBytesMax?: number;
+}
+
+/** How long after a fatal chunk its receiver dies, and how long it is down, milliseconds. */
+const FATAL_MS_MAX = 15;
+const DOWN_MS_MAX = 400;
+
+/** How often the logs are measured, milliseconds. */
+const MEASURE_MS = 2;
+
+/** What a member is sent when it is too far behind. */
+export interface Transfers {
+  /** Begun with a first piece. */
+  readonly begun: number;
+  /** Confirmed by who received it. */
+  readonly installed: number;
+  /** Bytes of the last one that was sent to its end. */
+  readonly bytes: number;
+}
 
 /** A machine: the disk stays when the process dies. */
 interface Machine {
   readonly id: MemberId;
   readonly host: string;
   readonly disk: LabDisk;
+  /** The part of the disk that holds the state; a commit survives wholly or not at all. */
+  readonly engines: MemoryEngines;
   process: LabProcess | null;
   member: Member | null;
   /** Its log was made durably: it must never be made again. */
@@ -38,12 +70,20 @@ export class KvLab {
   readonly links: ClientLinks;
   readonly #machines: readonly Machine[];
   readonly #world: ProcessWorld;
+  readonly #options: KvLabOptions;
+  #transfers = { begun: 0, installed: 0, bytes: 0 };
+  /** The transfer under way to each member: bytes sent so far. */
+  readonly #sentTo = new Map<MemberId, number>();
+  #logBytesMost = 0;
+  /** Probability that a chunk costs its receiver the power before it is done with it. */
+  #fatality = 0;
   #clerks = 0;
   #promisesMoved = true;
   #failure: Error | null = null;
 
-  constructor(size: number, seed: number) {
+  constructor(size: number, seed: number, options: KvLabOptions = {}) {
     const { clock } = this;
+    this.#options = options;
     this.prng = new Prng(seed);
     this.#world = {
       clock,
@@ -59,6 +99,10 @@ export class KvLab {
         const { process, member } = this.#at(message.to);
         if (process?.alive === true) member?.handlers.onMessage(message);
       },
+      deliverBulk: (message) => {
+        const { process, member } = this.#at(message.to);
+        if (process?.alive === true) member?.handlers.onBulk(message);
+      },
     });
     this.links = new ClientLinks({
       clock,
@@ -73,11 +117,14 @@ export class KvLab {
       id: BigInt(i + 1),
       host: `m${i + 1}`,
       disk: new LabDisk(this.prng),
+      engines: memoryEngines(),
       process: null,
       member: null,
       founded: false,
     }));
+    this.network.onSendBulk = (message) => this.#note(message);
     for (const machine of this.#machines) this.#start(machine);
+    if (options.logBytesMax !== undefined) this.#measureLogs(options.logBytesMax);
   }
 
   /** Numbers of all members, from 0. */
@@ -87,6 +134,16 @@ export class KvLab {
 
   get nowMs(): number {
     return this.clock.nowMs();
+  }
+
+  /** Snapshots sent between members so far. */
+  get transfers(): Transfers {
+    return this.#transfers;
+  }
+
+  /** The most that a member's log took on its disk so far, in bytes. */
+  get logBytesMost(): number {
+    return this.#logBytesMost;
   }
 
   /**
@@ -194,6 +251,11 @@ export class KvLab {
     for (const i of members) this.#start(this.#machine(i));
   }
 
+  /** Whoever receives a snapshot loses power with this probability a chunk; it comes back. */
+  killReceivers(fatality: number): void {
+    this.#fatality = fatality;
+  }
+
   partition(groups: readonly (readonly number[])[]): void {
     this.network.partition(groups.map((group) => group.map((i) => this.#machine(i).id)));
   }
@@ -211,6 +273,7 @@ export class KvLab {
 
   healAll(): void {
     this.setUnreliable(false);
+    this.killReceivers(0);
     this.network.healLinks();
     this.links.healAll();
   }
@@ -231,7 +294,8 @@ export class KvLab {
   #start(machine: Machine): void {
     const process = new LabProcess(this.#world);
     machine.process = process;
-    const { id, host, disk } = machine;
+    const { id, host, disk, engines } = machine;
+    const { compaction, walLimits = {} } = this.#options;
     const confState = {
       voters: this.#machines.map((each) => each.id),
       outgoingVoters: [],
@@ -251,7 +315,13 @@ export class KvLab {
           mayCreateLog: !machine.founded,
           confState,
           timing: TIMING,
+          ...(compaction === undefined ? {} : { compaction }),
         },
+        engines: engines.with({
+          defer: (run) =>
+            void clock.setTimer(COMMIT_MS_MIN + this.prng.below(COMMIT_MS_SPREAD + 1), run),
+        }),
+        walLimits,
         io: { clock, random, disk: disk.openedBy(process), log: silentLog },
         clientUrls: () => [`http://${host}:1`],
       },
@@ -275,6 +345,7 @@ export class KvLab {
       send: (messages) => {
         if (process.alive) this.network.send(messages);
       },
+      sendBulk: (message) => process.alive && this.network.sendBulk(message),
       peerInfo: (peer) => ({
         name: this.#at(peer).host,
         clientUrls: [`http://${this.#at(peer).host}:1`],
@@ -284,6 +355,38 @@ export class KvLab {
       setPeers: () => {},
       close: () => Promise.resolve(),
     };
+  }
+
+  #note(message: BulkMessage): void {
+    const transfers = this.#transfers;
+    if (message.type === 'snapshotChunkReply') {
+      if (message.status === 'installed') transfers.installed++;
+      return;
+    }
+    if (message.type !== 'snapshotChunk') return;
+    const { to, sequence, last, data } = message;
+    if (sequence === 0) transfers.begun++;
+    const bytes = data.length + (sequence === 0 ? 0 : (this.#sentTo.get(to) ?? 0));
+    this.#sentTo.set(to, bytes);
+    if (last) transfers.bytes = bytes;
+    if (this.#fatality === 0 || !this.prng.chance(this.#fatality)) return;
+    const i = Number(to) - 1;
+    this.clock.setTimer(this.prng.below(FATAL_MS_MAX), () => {
+      if (this.#machine(i).process === null) return;
+      this.crash(i);
+      this.clock.setTimer(this.prng.below(DOWN_MS_MAX), () => {
+        if (this.#machine(i).process === null) this.#start(this.#machine(i));
+      });
+    });
+  }
+
+  #measureLogs(bytesMax: number): void {
+    for (const i of this.all) {
+      const bytes = this.status(i)?.logBytes ?? 0;
+      this.#logBytesMost = Math.max(this.#logBytesMost, bytes);
+      if (bytes > bytesMax) this.#failure ??= new Error(`log of member ${i}: ${bytes} bytes`);
+    }
+    this.clock.setTimer(MEASURE_MS, () => this.#measureLogs(bytesMax));
   }
 
   #fail(process: LabProcess, error: unknown): void {

@@ -1,37 +1,13 @@
 import { describe, expect } from 'vitest';
 import { checkAppends, type TokenAppend } from '../../src/checker/index.ts';
 import type { Clerk } from '../../src/client/index.ts';
-import { KvLab } from './kv-lab.ts';
-import { onSeeds } from './seeds.ts';
+import { inLab, others, watch } from './in-lab.ts';
+import type { KvLab } from './kv-lab.ts';
 
 /*
  * The scripted tests of the course lab's key/value part A on virtual time, and some of the pitfalls
  * that its text names: production members, sessions and clerks.
  */
-const SEEDS = 10;
-
-/** A test whose body lives in virtual time. */
-function inLab(
-  title: string,
-  { members, seeds = SEEDS }: { members: number; seeds?: number },
-  body: (lab: KvLab) => Promise<void>,
-): void {
-  onSeeds(title, seeds, async (seed) => {
-    const lab = new KvLab(members, seed);
-    await lab.drive(body(lab));
-  });
-}
-
-/** Watches a call that is left pending. */
-function watch<T>(promise: Promise<T>): { promise: Promise<T>; ended: boolean } {
-  const watched = { promise, ended: false };
-  const end = (): void => {
-    watched.ended = true;
-  };
-  promise.then(end, end);
-  return watched;
-}
-
 async function appendTokens(clerk: Clerk, id: number, count: number): Promise<TokenAppend[]> {
   const done: TokenAppend[] = [];
   for (let n = 0; n < count; n++) {
@@ -44,10 +20,6 @@ async function appendTokens(clerk: Clerk, id: number, count: number): Promise<To
 
 function clerksOf(lab: KvLab, count: number): Promise<Clerk[]> {
   return Promise.all(Array.from({ length: count }, () => lab.clerk()));
-}
-
-function others(lab: KvLab, ...without: readonly number[]): number[] {
-  return lab.all.filter((i) => !without.includes(i));
 }
 
 describe('lab 4B, scripted', () => {

@@ -7,7 +7,7 @@ import {
   type TokenAppend,
 } from '../../src/checker/index.ts';
 import type { Clerk } from '../../src/client/index.ts';
-import { KvLab } from './kv-lab.ts';
+import { KvLab, type KvLabOptions, type Transfers } from './kv-lab.ts';
 
 /** The lab's figures, milliseconds. */
 const ITERATIONS = 3;
@@ -38,6 +38,12 @@ export interface Scenario {
   readonly randomKeys?: boolean;
   /** Replies between members are held back, most of them. */
   readonly longReordering?: boolean;
+  /** Whoever receives a snapshot loses power with this probability a chunk, and comes back. */
+  readonly killReceivers?: number;
+  /** A clerk rests up to so long between its calls. Default 40 ms. */
+  readonly restMsMax?: number;
+  /** How much of the log lives. */
+  readonly logs?: KvLabOptions;
 }
 
 /** One run of a scenario: its clerks and what they saw. */
@@ -57,11 +63,14 @@ export interface Summary {
   readonly endMs: number;
   /** Bytes that members sent to each other. */
   readonly bytes: number;
+  readonly transfers: Transfers;
+  /** The most that a log took on a disk, in bytes; 0 when nobody measured. */
+  readonly logBytesMost: number;
 }
 
-/** Runs a generic test of the lab's part A and judges it. */
+/** Runs a generic test of the lab and judges it. */
 export async function runScenario(scenario: Scenario, seed: number): Promise<Summary> {
-  const lab = new KvLab(scenario.members, seed);
+  const lab = new KvLab(scenario.members, seed, scenario.logs);
   return await lab.drive(runIn(lab, scenario));
 }
 
@@ -78,13 +87,16 @@ async function runIn(lab: KvLab, scenario: Scenario): Promise<Summary> {
   }
   expect(checkLinearizable(run.history)).toEqual({ type: 'linearizable' });
   await lab.agreement();
-  return { calls: run.history.length, endMs: lab.nowMs, bytes: lab.network.bytes };
+  const { nowMs: endMs, transfers, logBytesMost } = lab;
+  const { bytes } = lab.network;
+  return { calls: run.history.length, endMs, bytes, transfers, logBytesMost };
 }
 
 async function iterate(run: Run, iteration: number): Promise<void> {
   const { lab, scenario } = run;
   run.isStopped = false;
   lab.setUnreliable(scenario.unreliable === true, scenario.longReordering === true);
+  lab.killReceivers(scenario.killReceivers ?? 0);
   const work = Promise.all(run.clerks.map((_, id) => workClerk(run, iteration, id)));
   const faults = [
     scenario.partitions === true ? partitionAgainAndAgain(run) : lab.sleep(LOAD_MS),
@@ -130,7 +142,7 @@ async function workClerk(run: Run, iteration: number, id: number): Promise<void>
   let expected = '';
   if (scenario.randomKeys !== true) await call(run, id, own, { type: 'put', value: '' });
   for (let n = 0; !run.isStopped; n++) {
-    await lab.sleep(lab.prng.below(REST_MS_MAX));
+    await lab.sleep(lab.prng.below(scenario.restMsMax ?? REST_MS_MAX));
     const token = `x ${iteration}.${id}.${n} y`;
     if (scenario.randomKeys === true) {
       const key = `k${lab.prng.below(scenario.clerks)}`;

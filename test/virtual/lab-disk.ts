@@ -10,6 +10,7 @@ const ZEROS = Buffer.alloc(1024 * 1024);
 
 /**
  * A machine's disk: outlives its processes. It takes its time, and what was not synced may be lost.
+ * A process that dies meanwhile never hears of it, and so never takes its next step.
  * The zeros that a new segment is filled with are only a length: a lab has many logs.
  */
 export class LabDisk {
@@ -30,12 +31,14 @@ export class LabDisk {
   /** The disk as one process sees it; its durable writes end with the process. */
   openedBy(process: LabProcess): Disk {
     const image = this.#image;
+    const takesTime = (): Promise<void> =>
+      new Promise((resolve) => process.clock.setTimer(this.#syncMs(), resolve));
     return {
       makeDirectory: (path) => image.makeDirectory(path),
       list: (path) => image.list(path),
       open: async (path, options) => {
         if (options.create) this.#lengths.delete(path);
-        return this.#file(path, await image.open(path, options), process);
+        return this.#file(path, await image.open(path, options), { process, takesTime });
       },
       rename: async (from, to) => {
         await image.rename(from, to);
@@ -48,13 +51,20 @@ export class LabDisk {
         this.#lengths.delete(path);
         return image.remove(path);
       },
-      syncDirectory: (path) => image.syncDirectory(path),
+      syncDirectory: async (path) => {
+        await takesTime();
+        await image.syncDirectory(path);
+      },
       lock: (directory) => image.lock(directory),
     };
   }
 
   /** `named`: how it is called when it is opened; a segment is not renamed while it grows. */
-  #file(named: string, file: DiskFile, process: LabProcess): DiskFile {
+  #file(
+    named: string,
+    file: DiskFile,
+    { process, takesTime }: { process: LabProcess; takesTime: () => Promise<void> },
+  ): DiskFile {
     const size = async (): Promise<number> =>
       Math.max(await file.size(), this.#lengths.get(named) ?? 0);
     return {
@@ -71,7 +81,10 @@ export class LabDisk {
         if (isFilling && (await size()) === offset) this.#lengths.set(named, offset + part.length);
         else await file.write(offset, parts);
       },
-      sync: () => file.sync(),
+      sync: async () => {
+        await takesTime();
+        await file.sync();
+      },
       truncate: async (length) => {
         this.#lengths.delete(named);
         await file.truncate(length);
@@ -80,10 +93,13 @@ export class LabDisk {
       writeDurably: (offset, bytes, done) => {
         // In the cache at once, so that a power cut can tear it; durable only later.
         file.write(offset, [bytes]).catch(unexpected);
-        const syncMs = SYNC_MS_MIN + (SYNC_MS_SPREAD * this.#prng.below(1_000)) / 1_000;
-        process.clock.setTimer(syncMs, () => file.writeDurably(offset, bytes, done));
+        process.clock.setTimer(this.#syncMs(), () => file.writeDurably(offset, bytes, done));
       },
     };
+  }
+
+  #syncMs(): number {
+    return SYNC_MS_MIN + (SYNC_MS_SPREAD * this.#prng.below(1_000)) / 1_000;
   }
 }
 

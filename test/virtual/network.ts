@@ -1,7 +1,14 @@
 import { ByteReader, ByteWriter, type Prng } from '../../src/lib/index.ts';
 import type { MemberId, Message } from '../../src/raft/index.ts';
 import type { VirtualClock } from '../../src/replica/testing/virtual-clock.ts';
-import { decodeMessage, encodeMessage } from '../../src/transport/index.ts';
+import {
+  type BulkMessage,
+  decodeBulkMessage,
+  decodeMessage,
+  encodeBulkMessage,
+  encodeMessage,
+  type PeerMessage,
+} from '../../src/transport/index.ts';
 
 /** The lab's unreliable network; times in milliseconds. */
 export const UNRELIABLE = {
@@ -48,12 +55,15 @@ export class LabNetwork {
   readonly #clock: VirtualClock;
   readonly #prng: Prng;
   readonly #deliver: (message: Message) => void;
+  readonly #deliverBulk: (message: BulkMessage) => void;
   readonly #absent = new Set<MemberId>();
   /** Directed links that are cut. */
   readonly #cut = new Set<string>();
   quality: LinkQuality = { unreliable: false, longReordering: false };
-  /** Sees each message as it is sent. */
+  /** Sees each of Raft's messages as it is sent. */
   onSend: (message: Message) => void = () => {};
+  /** Sees each message of a snapshot's transfer as it is sent. */
+  onSendBulk: (message: BulkMessage) => void = () => {};
   /** Requests sent, delivered or not: what the lab counts as calls. */
   requests = 0;
   /** Bytes of all messages sent, delivered or not. */
@@ -63,10 +73,12 @@ export class LabNetwork {
     readonly clock: VirtualClock;
     readonly prng: Prng;
     readonly deliver: (message: Message) => void;
+    readonly deliverBulk: (message: BulkMessage) => void;
   }) {
     this.#clock = options.clock;
     this.#prng = options.prng;
     this.#deliver = options.deliver;
+    this.#deliverBulk = options.deliverBulk;
   }
 
   /** Takes a member off the network, in both directions. */
@@ -108,25 +120,36 @@ export class LabNetwork {
   }
 
   send(messages: readonly Message[]): void {
-    for (const message of messages) this.#send(message);
+    for (const message of messages) {
+      this.onSend(message);
+      const writer = new ByteWriter(128);
+      encodeMessage(writer, message);
+      const bytes = writer.view();
+      this.#carry(message, bytes, () => this.#deliver(decodeMessage(new ByteReader(bytes))));
+    }
   }
 
-  #send(message: Message): void {
-    this.onSend(message);
+  /** Chunks are as likely to be lost, doubled and overtaken as anything else. */
+  sendBulk(message: BulkMessage): boolean {
+    this.onSendBulk(message);
     const writer = new ByteWriter(128);
-    encodeMessage(writer, message);
+    encodeBulkMessage(writer, message);
     const bytes = writer.view();
-    const isReply = message.type.endsWith('Reply');
+    this.#carry(message, bytes, () => this.#deliverBulk(decodeBulkMessage(new ByteReader(bytes))));
+    return this.isOpen(message.from, message.to);
+  }
+
+  #carry({ type, from, to }: PeerMessage, bytes: Uint8Array, deliver: () => void): void {
+    const isReply = type.endsWith('Reply');
     this.bytes += bytes.length;
     if (!isReply) this.requests++;
-    if (!this.isOpen(message.from, message.to)) return;
+    if (!this.isOpen(from, to)) return;
     const { unreliable } = this.quality;
     if (unreliable && this.#prng.chance(UNRELIABLE.loss)) return;
     const copies = unreliable && this.#prng.chance(UNRELIABLE.duplicates) ? 2 : 1;
     for (let copy = 0; copy < copies; copy++) {
       this.#clock.setTimer(this.#delayMs(isReply), () => {
-        if (!this.isOpen(message.from, message.to)) return;
-        this.#deliver(decodeMessage(new ByteReader(bytes)));
+        if (this.isOpen(from, to)) deliver();
       });
     }
   }

@@ -10,8 +10,8 @@ export interface ProcessWorld {
 }
 
 /**
- * One incarnation of a program with a monotonic clock of its own: its timers, deferred work and disk
- * completions die with it.
+ * One incarnation of a program with a monotonic clock of its own: its timers, deferred work and
+ * disk completions die with it.
  */
 export class LabProcess {
   readonly clock: Clock;

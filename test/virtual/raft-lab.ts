@@ -2,21 +2,33 @@ import { silentLog } from '../../src/io/index.ts';
 import { Prng } from '../../src/lib/index.ts';
 import type { ConfState, MemberId } from '../../src/raft/index.ts';
 import {
-  type CommandBatch,
+  type CompactionLimits,
   type ProposeOutcome,
   Replica,
   type ReplicaStatus,
+  type SimpleMachine,
+  type SnapshotLimits,
+  type StateMachine,
+  savedMachine,
 } from '../../src/replica/index.ts';
 import { MemoryWal } from '../../src/replica/testing/memory-wal.ts';
+import { MemoryStorage } from '../../src/replica/testing/recorder.ts';
 import { VirtualClock } from '../../src/replica/testing/virtual-clock.ts';
 import { LabNetwork } from './network.ts';
+import { LabProcess } from './process.ts';
 import { RaftOracle } from './raft-oracle.ts';
 
 /** The lab's election budget. */
 export const T = 1_000;
 
 /** The production defaults. */
-const TIMING = { tickMs: 20, heartbeatMs: 100, electionTimeoutMs: 500, requestTimeoutMs: 5_000 };
+const TIMING = { tickMs: 10, heartbeatMs: 100, electionTimeoutMs: 500, requestTimeoutMs: 5_000 };
+
+/** What leaders that committed nothing may leave in a log, one after the other. */
+const EMPTY_ENTRIES_BYTES = 64;
+
+/** More events at one instant than any server has reason for. */
+const INSTANT_EVENTS_MAX = 20_000;
 
 /** What is done with a command when it is applied; its result is the command's answer. */
 export type Application = (command: string) => string;
@@ -28,14 +40,67 @@ export interface Submission {
   endedMs: number | null;
 }
 
+/** What a lab may differ in. */
+export interface RaftLabOptions {
+  /** Default: commands do nothing. Called anew for each process. */
+  readonly application?: () => Application;
+  /** How much of the log lives. Default: the production bounds, which no test reaches. */
+  readonly compaction?: Partial<CompactionLimits>;
+  readonly snapshotLimits?: Partial<SnapshotLimits>;
+  /** Bytes of one piece of a snapshot. Default: one piece is enough. */
+  readonly chunkBytesMax?: number;
+}
+
+/** One run of a server's program. */
+interface Run {
+  readonly process: LabProcess;
+  readonly replica: Replica;
+}
+
 /** A server, up or down: the disk stays. */
 interface Server {
   readonly id: MemberId;
   wal: MemoryWal;
+  storage: MemoryStorage;
   /** null: crashed. */
-  replica: Replica | null;
-  /** Commands that the present process has applied, in order. */
-  applied: string[];
+  run: Run | null;
+  machine: CommandList;
+}
+
+interface CommandListOptions {
+  readonly application: () => Application;
+  readonly onApplied: (position: number, index: number, command: string) => void;
+  readonly onRestored: (commands: readonly string[]) => void;
+}
+
+/** The replicated state: all commands in order, and what the application makes of them. */
+class CommandList implements SimpleMachine {
+  readonly #options: CommandListOptions;
+  #application: Application;
+  commands: string[] = [];
+
+  constructor(options: CommandListOptions) {
+    this.#options = options;
+    this.#application = options.application();
+  }
+
+  apply(bytes: Uint8Array, { index }: { readonly index: number }): Uint8Array {
+    const command = new TextDecoder().decode(bytes);
+    this.commands.push(command);
+    this.#options.onApplied(this.commands.length, index, command);
+    return new TextEncoder().encode(this.#application(command));
+  }
+
+  save(): Uint8Array {
+    return new TextEncoder().encode(JSON.stringify(this.commands));
+  }
+
+  restore(state: Uint8Array): void {
+    this.commands = JSON.parse(new TextDecoder().decode(state)) as string[];
+    this.#application = this.#options.application();
+    for (const command of this.commands) this.#application(command);
+    this.#options.onRestored(this.commands);
+  }
 }
 
 /** A group of production replicas in the lab's hands: numbered from 0, on virtual time. */
@@ -44,19 +109,29 @@ export class RaftLab {
   readonly prng: Prng;
   readonly network: LabNetwork;
   readonly oracle = new RaftOracle();
+  readonly #options: RaftLabOptions;
   readonly #servers: Server[];
   readonly #confState: ConfState;
-  readonly #application: () => Application;
   #commands = 0;
+  #instant = { atMs: 0, events: 0 };
   #nextAsked = 0;
+  /** States of others that servers took over. */
+  installed = 0;
 
-  constructor(size: number, seed: number, application: () => Application = () => () => '') {
+  constructor(size: number, seed: number, options: RaftLabOptions = {}) {
     this.prng = new Prng(seed);
-    this.#application = application;
+    this.#options = options;
     this.network = new LabNetwork({
       clock: this.clock,
       prng: this.prng,
-      deliver: (message) => this.#at(message.to).replica?.step(message),
+      deliver: (message) => this.#at(message.to).run?.replica.step(message),
+      deliverBulk: (message) => {
+        const { type } = message;
+        if (type !== 'snapshotChunk' && type !== 'snapshotChunkReply') {
+          throw new Error(`a replica does not send ${type}`);
+        }
+        this.#at(message.to).run?.replica.stepBulk(message);
+      },
     });
     this.network.onSend = (message) => this.oracle.sent(message, this.#at(message.from).wal);
     const voters = Array.from({ length: size }, (_, i) => BigInt(i + 1));
@@ -67,13 +142,7 @@ export class RaftLab {
       learnersNext: [],
       autoLeave: false,
     };
-    this.#servers = voters.map((id) => ({
-      id,
-      wal: this.#disk(null),
-      replica: null,
-      applied: [],
-    }));
-    for (const i of this.all) this.restart(i);
+    this.#servers = voters.map((id) => this.#start(id, null));
   }
 
   /** Numbers of all servers. */
@@ -95,26 +164,38 @@ export class RaftLab {
   }
 
   isUp(i: number): boolean {
-    return this.#server(i).replica !== null;
+    return this.#server(i).run !== null;
   }
 
   /** @throws when the server is down. */
   status(i: number): ReplicaStatus {
-    const { replica } = this.#server(i);
-    if (replica === null) throw new Error(`server ${i} is down`);
-    return replica.status();
+    const { run } = this.#server(i);
+    if (run === null) throw new Error(`server ${i} is down`);
+    return run.replica.status();
   }
 
-  /** Commands that the server has applied since it started, in order. */
+  /** Commands in the server's state, in order. */
   appliedBy(i: number): readonly string[] {
-    return this.#server(i).applied;
+    return this.#server(i).machine.commands;
+  }
+
+  /** The server writes its state now, its own or another's. */
+  isWritingState(i: number): boolean {
+    return this.#server(i).storage.writing;
   }
 
   /** Lets time pass. */
   run(durationMs: number): void {
     const endMs = this.nowMs + durationMs;
-    while (this.clock.step(endMs)) this.oracle.check();
-    this.oracle.check();
+    while (this.clock.step(endMs)) this.#check();
+    this.#check();
+  }
+
+  /** Lets time pass until it holds; false when it did not within `limitMs`. */
+  runUntil(holds: () => boolean, limitMs: number): boolean {
+    const endMs = this.nowMs + limitMs;
+    while (!holds() && this.clock.step(endMs)) this.#check();
+    return holds();
   }
 
   // ── faults ───────────────────────────────────────────────────────────────────────────────────
@@ -127,22 +208,27 @@ export class RaftLab {
     for (const i of servers) this.network.connect(this.id(i));
   }
 
-  /** Power loss: of what was not synced, a random beginning survives. The link stays. */
+  /**
+   * Power loss: of what was not synced, a random beginning survives. The link stays. Whoever waits
+   * for an answer in the process gets it, so that a test can tell that nobody was forgotten.
+   */
   crash(...servers: readonly number[]): void {
     for (const i of servers) {
       const server = this.#server(i);
-      if (server.replica === null) continue;
-      const { replica } = server;
-      server.replica = null;
-      server.wal.cutPower(this.prng.below(server.wal.unsynced + 1));
-      void replica.close();
+      const { run, wal, storage } = server;
+      if (run === null) continue;
+      server.run = null;
+      run.process.kill();
+      wal.cutPower(this.prng.below(wal.unsynced + 1));
+      storage.cutPower(this.prng.chance(0.5));
+      void run.replica.close();
     }
   }
 
   /** Starts servers on what their disks hold; those that are up crash first. */
   restart(...servers: readonly number[]): void {
     this.crash(...servers);
-    for (const i of servers) this.#start(this.#server(i));
+    for (const i of servers) this.#servers[i] = this.#start(this.id(i), this.#server(i));
   }
 
   setUnreliable(unreliable: boolean, longReordering = false): void {
@@ -170,7 +256,7 @@ export class RaftLab {
 
   /** How many servers have applied the command. */
   countApplied(command: string): number {
-    return this.#servers.filter(({ applied }) => applied.includes(command)).length;
+    return this.#servers.filter(({ machine }) => machine.commands.includes(command)).length;
   }
 
   /** A command that was never used before. */
@@ -180,8 +266,8 @@ export class RaftLab {
 
   /** Hands a command to a server; null when it does not lead and so refuses. */
   submit(i: number, command: string): Submission | null {
-    const { replica } = this.#server(i);
-    if (replica === null || replica.status().role !== 'leader') return null;
+    const replica = this.#server(i).run?.replica;
+    if (replica?.status().role !== 'leader') return null;
     const submission: Submission = { command, outcome: null, endedMs: null };
     replica.propose(new TextEncoder().encode(command), (outcome) => {
       if (submission.outcome !== null) {
@@ -201,16 +287,18 @@ export class RaftLab {
     const { servers, retry = true, command = this.command() } = options;
     const endMs = this.nowMs + 10_000;
     while (this.nowMs < endMs) {
-      if (this.#submitToAny(command) === null) {
+      const submission = this.#submitToAny(command);
+      if (submission === null) {
         this.run(50);
         continue;
       }
       const tryEndMs = this.nowMs + 2_000;
-      while (this.nowMs < tryEndMs) {
+      while (this.nowMs < tryEndMs && submission.outcome?.type !== 'overloaded') {
         if (this.countApplied(command) >= servers) return this.oracle.positionOf(command) as number;
         this.run(20);
       }
       if (!retry) break;
+      this.run(20);
     }
     throw new Error(`no agreement on ${command} by ${servers} servers`);
   }
@@ -246,43 +334,81 @@ export class RaftLab {
     return null;
   }
 
-  #start(server: Server): void {
-    const { id } = server;
-    server.wal = this.#disk(server.wal);
-    const application = this.#application();
-    const applied: string[] = [];
-    server.applied = applied;
-    const process = { replica: null as Replica | null };
-    process.replica = new Replica({
+  /** A process on what the disk holds. */
+  #start(id: MemberId, before: Server | null): Server {
+    const { clock, prng, network, oracle } = this;
+    const process = new LabProcess({ clock, prng, settleSoon: () => {} });
+    const storage = new MemoryStorage(process.clock, before?.storage ?? null);
+    const { machine, state } = this.#machine(id, { storage, clock: process.clock });
+    const wal = new MemoryWal(process.clock, this.#confState, before?.wal ?? null, state.durable);
+    wal.syncMs = 0.2 + prng.below(20) / 10;
+    storage.writeMs = 1 + prng.below(40) / 10;
+    const { compaction = {}, snapshotLimits = {} } = this.#options;
+    const replica = new Replica({
       id,
-      wal: server.wal,
-      stateMachine: {
-        apply: ({ index, term, commands }: CommandBatch) =>
-          commands.map((bytes) => {
-            const command = new TextDecoder().decode(bytes);
-            applied.push(command);
-            this.oracle.applied(id, applied.length, { index, term, command });
-            return new TextEncoder().encode(application(command));
-          }),
-      },
+      wal,
+      stateMachine: state,
       send: (messages) => {
-        if (process.replica !== null && server.replica !== process.replica) return;
-        this.network.send(messages);
+        if (process.alive) network.send(messages);
       },
-      clock: this.clock,
-      random: { uint32: () => this.prng.uint32() },
+      sendBulk: (message) => process.alive && network.sendBulk(message),
+      clock: process.clock,
+      random: process.random,
       log: silentLog,
       timing: TIMING,
-      onChange: (status) => this.oracle.changed(id, status),
-      onFailure: (error) => this.oracle.breach(error),
+      compaction,
+      snapshotLimits,
+      onChange: (status) => oracle.changed(id, status),
+      onFailure: (error) => oracle.breach(error),
     });
-    server.replica = process.replica;
+    return { id, wal, storage, machine, run: { process, replica } };
   }
 
-  #disk(before: MemoryWal | null): MemoryWal {
-    const wal = new MemoryWal(this.clock, this.#confState, before);
-    wal.syncMs = 0.2 + this.prng.below(20) / 10;
-    return wal;
+  #machine(
+    id: MemberId,
+    disk: { storage: MemoryStorage; clock: LabProcess['clock'] },
+  ): { machine: CommandList; state: StateMachine } {
+    const { oracle } = this;
+    const { application = () => () => '', chunkBytesMax } = this.#options;
+    let term = 0;
+    let isStarting = true;
+    const machine = new CommandList({
+      application,
+      onApplied: (position, index, command) =>
+        oracle.applied(id, position, { index, term, command }),
+      onRestored: (commands) => {
+        oracle.restored(id, commands);
+        if (!isStarting) this.installed++;
+      },
+    });
+    const chunks = chunkBytesMax === undefined ? {} : { chunkBytesMax };
+    const state = savedMachine(machine, { ...disk, ...chunks });
+    isStarting = false;
+    const apply = state.apply.bind(state);
+    state.apply = (batch) => {
+      term = batch.term;
+      return apply(batch);
+    };
+    return { machine, state };
+  }
+
+  /**
+   * No breach so far, and no log beyond twice its bound, in memory or on disk, but for the empty
+   * entries that new leaders must write.
+   */
+  #check(): void {
+    this.oracle.check();
+    this.#instant =
+      this.#instant.atMs === this.nowMs ? this.#instant : { atMs: this.nowMs, events: 0 };
+    if (++this.#instant.events > INSTANT_EVENTS_MAX) throw new Error('time stands still');
+    const { bytesMax } = this.#options.compaction ?? {};
+    if (bytesMax === undefined) return;
+    const most = 2 * bytesMax + EMPTY_ENTRIES_BYTES;
+    for (const { id, run, wal } of this.#servers) {
+      const bytes = run?.replica.status().logBytes ?? 0;
+      if (bytes <= most && wal.sizeBytes <= most) continue;
+      throw new Error(`log of ${id}: ${bytes} bytes in memory, ${wal.sizeBytes} on disk`);
+    }
   }
 
   #at(id: MemberId): Server {

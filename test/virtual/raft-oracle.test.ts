@@ -12,13 +12,19 @@ const LEADS: ReplicaStatus = {
   leader: 1n,
   commitIndex: 0,
   applied: 0,
+  firstIndex: 1,
   lastIndex: 0,
+  logBytes: 0,
+  flushedIndex: 0,
+  snapshotsSending: 0,
+  snapshotReceiving: false,
   parked: 0,
 };
 
 function emptyDisk(): MemoryWal {
   const none = { outgoingVoters: [], learners: [], learnersNext: [], autoLeave: false };
-  return new MemoryWal(new VirtualClock(), { voters: [1n, 2n, 3n], ...none }, null);
+  const confState = { voters: [1n, 2n, 3n], ...none };
+  return new MemoryWal(new VirtualClock(), confState, null, { index: 0, term: 0 });
 }
 
 describe('the oracle', () => {
@@ -47,6 +53,17 @@ describe('the oracle', () => {
     const oracle = new RaftOracle();
     oracle.applied(1n, 2, { index: 2, term: 1, command: 'a' });
     expect(() => oracle.check()).toThrow('left out');
+  });
+
+  test('finds a state that holds another command, or one that nobody has applied', () => {
+    for (const state of [['b'], ['a', 'b']]) {
+      const oracle = new RaftOracle();
+      oracle.applied(1n, 1, { index: 2, term: 1, command: 'a' });
+      oracle.restored(2n, ['a']);
+      oracle.check();
+      oracle.restored(2n, state);
+      expect(() => oracle.check()).toThrow('state machine safety');
+    }
   });
 
   test('finds two leaders of one term', () => {

@@ -64,6 +64,15 @@ export class RaftOracle {
     this.#say(`state machine safety: position ${position}: ${said}`);
   }
 
+  /** A server took over a state that holds these commands. */
+  restored(id: MemberId, commands: readonly string[]): void {
+    commands.forEach((command, at) => {
+      const known = this.#order[at]?.command;
+      if (known === command) return;
+      this.#say(`state machine safety: ${id} is given '${command}' at ${at + 1}, not '${known}'`);
+    });
+  }
+
   /** A server's role, term or leader changed. */
   changed(id: MemberId, { role, term }: ReplicaStatus): void {
     if (role !== 'leader') return;

@@ -3,8 +3,8 @@ import { type Application, others, RaftLab, type Submission } from './raft-lab.t
 import { onSeeds } from './seeds.ts';
 
 /*
- * The course lab's tests of the layer between Raft and a service ("rsm"), on virtual time: a counter
- * on the production `Replica`. Whoever submits is answered, exactly once, whatever happens.
+ * The course lab's tests of the layer between Raft and a service ("rsm"), on virtual time: a
+ * counter on the production `Replica`. Whoever submits is answered, exactly once, whatever happens.
  */
 const SEEDS = 20;
 const SUBMIT_LIMIT_MS = 10_000;
@@ -21,7 +21,7 @@ function counter(): Application {
 
 class CounterLab extends RaftLab {
   constructor(seed: number) {
-    super(3, seed, counter);
+    super(3, seed, { application: counter });
   }
 
   /** Submits to one server after the other until one of them has executed it; its answer. */

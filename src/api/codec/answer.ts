@@ -3,6 +3,7 @@ import type {
   Answer,
   AppendResult,
   CloseSessionResult,
+  CompactResult,
   DeleteResult,
   ErrorResult,
   KeyValue,
@@ -15,6 +16,8 @@ import type {
   TxnResult,
 } from '../command.ts';
 import { ERRORS, errorCodeOf } from '../errors.ts';
+import { readKeyValue, writeKeyValue } from './key-value.ts';
+import { readLeaseResult, writeLeaseResult } from './lease.ts';
 import { MESSAGE_DEPTH_MAX, writeMessage } from './writing.ts';
 
 const RESOLVE_STATES = ['notExecuted', 'executed', 'acknowledged'] as const;
@@ -47,6 +50,13 @@ export function encodeResolveResult(result: ResolveResult): Uint8Array {
 function writeAnswer(writer: ProtoWriter, answer: Answer): void {
   const start = writer.begin(ANSWER_FIELDS[answer.type]);
   switch (answer.type) {
+    case 'leaseGrant':
+    case 'leaseKeepAlive':
+    case 'leaseRevoke':
+    case 'leaseTimeToLive':
+    case 'leases':
+      writeLeaseResult(writer, answer);
+      break;
     case 'openSession':
       writeOpenSessionResult(writer, answer);
       break;
@@ -55,6 +65,9 @@ function writeAnswer(writer: ProtoWriter, answer: Answer): void {
       break;
     case 'error':
       writeError(writer, answer);
+      break;
+    case 'compact':
+      writer.uint(1, answer.revision);
       break;
     case 'skip':
     case 'closeSession':
@@ -75,6 +88,12 @@ const ANSWER_FIELDS = {
   openSession: 7,
   closeSession: 8,
   resolve: 9,
+  compact: 10,
+  leaseGrant: 11,
+  leaseKeepAlive: 12,
+  leaseRevoke: 13,
+  leaseTimeToLive: 14,
+  leases: 16,
   error: 15,
 } as const satisfies Record<Answer['type'], number>;
 
@@ -94,8 +113,18 @@ function readAnswer(reader: ProtoReader): Answer {
       case 9:
         body = reader.message(readResolveResult);
         break;
+      case 10:
+        body = reader.message(readCompactResult);
+        break;
       case 15:
         body = reader.message(readError);
+        break;
+      case 11:
+      case 12:
+      case 13:
+      case 14:
+      case 16:
+        body = readLeaseResult(reader);
         break;
       default:
         body = readOperationResultField(reader) ?? body;
@@ -273,49 +302,18 @@ function readTxnOperationResult(reader: ProtoReader): TxnOperationResult {
   return body;
 }
 
-function writeKeyValue(writer: ProtoWriter, field: number, kv: KeyValue): void {
-  const start = writer.begin(field);
-  writer.bytes(1, kv.key);
-  writer.uint(2, kv.createRevision);
-  writer.uint(3, kv.modRevision);
-  writer.uint(4, kv.version);
-  writer.bytes(5, kv.value);
-  writer.end(start);
-}
-
-function readKeyValue(reader: ProtoReader): KeyValue {
-  let key = EMPTY_BYTES;
-  let createRevision = 0;
-  let modRevision = 0;
-  let version = 0;
-  let value = EMPTY_BYTES;
-  while (reader.next()) {
-    switch (reader.field) {
-      case 1:
-        key = reader.bytes();
-        break;
-      case 2:
-        createRevision = reader.uint();
-        break;
-      case 3:
-        modRevision = reader.uint();
-        break;
-      case 4:
-        version = reader.uint();
-        break;
-      case 5:
-        value = reader.bytes();
-        break;
-      default:
-        reader.skip();
-    }
-  }
-  return { key, value, createRevision, modRevision, version };
-}
-
 function readSkipResult(reader: ProtoReader): { readonly type: 'skip' } {
   while (reader.next()) reader.skip();
   return { type: 'skip' };
+}
+
+function readCompactResult(reader: ProtoReader): CompactResult {
+  let revision = 0;
+  while (reader.next()) {
+    if (reader.field === 1) revision = reader.uint();
+    else reader.skip();
+  }
+  return { type: 'compact', revision };
 }
 
 function readCloseSessionResult(reader: ProtoReader): CloseSessionResult {
@@ -394,6 +392,7 @@ function writeError(writer: ProtoWriter, error: ErrorResult): void {
   writer.uint(1, ERRORS[error.code].number);
   writer.string(2, error.message);
   if (error.leader !== null) writeLeaderHint(writer, 3, error.leader);
+  writer.uint(4, error.compactRevision ?? 0);
 }
 
 /**
@@ -404,6 +403,7 @@ function readError(reader: ProtoReader): ErrorResult {
   let number = 0;
   let message = '';
   let leader: LeaderHint | null = null;
+  let compactRevision = 0;
   while (reader.next()) {
     switch (reader.field) {
       case 1:
@@ -415,14 +415,20 @@ function readError(reader: ProtoReader): ErrorResult {
       case 3:
         leader = reader.message(readLeaderHint);
         break;
+      case 4:
+        compactRevision = reader.uint();
+        break;
       default:
         reader.skip();
     }
   }
   if (number === 0) throw reader.error('error without code');
   const code = errorCodeOf(number);
-  if (code !== null) return { type: 'error', code, message, leader };
-  return { type: 'error', code: 'BAD_PEER', message: `error ${number}: ${message}`, leader };
+  const error: ErrorResult =
+    code !== null
+      ? { type: 'error', code, message, leader }
+      : { type: 'error', code: 'BAD_PEER', message: `error ${number}: ${message}`, leader };
+  return compactRevision === 0 ? error : { ...error, compactRevision };
 }
 
 export function writeLeaderHint(writer: ProtoWriter, field: number, hint: LeaderHint): void {

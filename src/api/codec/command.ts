@@ -1,5 +1,13 @@
 import { EMPTY_BYTES, ProtoReader, type ProtoWriter, unreachable } from '../../lib/index.ts';
-import type { CloseSession, Command, OpenSession, Operation, SessionRef } from '../command.ts';
+import type {
+  CloseSession,
+  Command,
+  Compact,
+  OpenSession,
+  Operation,
+  SessionRef,
+} from '../command.ts';
+import { readLeaseGrant, readLeaseId, writeLeaseGrant, writeLeaseId } from './lease.ts';
 import {
   readAppend,
   readDelete,
@@ -97,6 +105,18 @@ function readCommand(reader: ProtoReader): Command {
       case 8:
         body = reader.message(readCloseSession);
         break;
+      case 9:
+        body = reader.message(readCompact);
+        break;
+      case 10:
+        body = reader.message(readLeaseGrant);
+        break;
+      case 11:
+        body = { type: 'leaseKeepAlive', lease: reader.message(readLeaseId) };
+        break;
+      case 12:
+        body = { type: 'leaseRevoke', lease: reader.message(readLeaseId) };
+        break;
       default:
         reader.skip();
     }
@@ -161,6 +181,21 @@ function writeOperation(writer: ProtoWriter, operation: Operation): void {
     case 'skip':
       writer.end(writer.begin(6));
       return;
+    case 'compact': {
+      const start = writer.begin(9);
+      writer.uint(1, operation.revision);
+      writer.end(start);
+      return;
+    }
+    case 'leaseGrant':
+      writeLeaseGrant(writer, 10, operation);
+      return;
+    case 'leaseKeepAlive':
+      writeLeaseId(writer, 11, operation.lease);
+      return;
+    case 'leaseRevoke':
+      writeLeaseId(writer, 12, operation.lease);
+      return;
     default:
       unreachable(operation);
   }
@@ -204,6 +239,15 @@ function readCloseSession(reader: ProtoReader): CloseSession {
     }
   }
   return { type: 'closeSession', sessionId, incarnation };
+}
+
+function readCompact(reader: ProtoReader): Compact {
+  let revision = 0;
+  while (reader.next()) {
+    if (reader.field === 1) revision = reader.uint();
+    else reader.skip();
+  }
+  return { type: 'compact', revision };
 }
 
 /** A message without fields of ours. */

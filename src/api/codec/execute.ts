@@ -1,7 +1,7 @@
 import { ProtoReader, type ProtoWriter, unreachable } from '../../lib/index.ts';
-import type { Query, Range, Resolve } from '../command.ts';
+import type { Query } from '../command.ts';
 import { API_LIMITS } from '../limits.ts';
-import { readRange, writeRange } from './operation.ts';
+import { readQuery, writeQuery } from './query.ts';
 import { MESSAGE_DEPTH_MAX, writeMessage } from './writing.ts';
 
 /** One request on the Execute stream. */
@@ -107,11 +107,6 @@ export function decodeExecuteReply(bytes: Uint8Array): ExecuteReply {
   return { type: 'hello', ...hello };
 }
 
-/** @throws DecodeError on bytes that are not a ResolveRequest message. */
-export function decodeResolve(bytes: Uint8Array): Resolve {
-  return readResolve(new ProtoReader(bytes, MESSAGE_DEPTH_MAX));
-}
-
 function writeRequest(writer: ProtoWriter, request: ExecuteRequest): void {
   const start = writer.begin(1);
   writer.uint(1, request.id);
@@ -120,7 +115,7 @@ function writeRequest(writer: ProtoWriter, request: ExecuteRequest): void {
       writer.bytesAlways(2, request.body.command);
       break;
     case 'query':
-      writeQuery(writer, request.body.query);
+      writeQuery(writer, 3, request.body.query);
       break;
     default:
       unreachable(request.body);
@@ -148,66 +143,6 @@ function readRequest(reader: ProtoReader): ExecuteRequest {
   }
   if (body === null) throw reader.error('request without body');
   return { id, body };
-}
-
-function writeQuery(writer: ProtoWriter, { serializable, query }: Query): void {
-  const start = writer.begin(3);
-  writer.bool(1, serializable);
-  switch (query.type) {
-    case 'range':
-      writeRange(writer, 2, query);
-      break;
-    case 'resolve': {
-      const inner = writer.begin(3);
-      writer.uint(1, query.sessionId);
-      writer.uint(2, query.seq);
-      writer.end(inner);
-      break;
-    }
-    default:
-      unreachable(query);
-  }
-  writer.end(start);
-}
-
-function readQuery(reader: ProtoReader): Query {
-  let serializable = false;
-  let query: Range | Resolve | null = null;
-  while (reader.next()) {
-    switch (reader.field) {
-      case 1:
-        serializable = reader.bool();
-        break;
-      case 2:
-        query = reader.message(readRange);
-        break;
-      case 3:
-        query = reader.message(readResolve);
-        break;
-      default:
-        reader.skip();
-    }
-  }
-  if (query === null) throw reader.error('query without body');
-  return { serializable, query };
-}
-
-function readResolve(reader: ProtoReader): Resolve {
-  let sessionId = 0;
-  let seq = 0;
-  while (reader.next()) {
-    switch (reader.field) {
-      case 1:
-        sessionId = reader.uint();
-        break;
-      case 2:
-        seq = reader.uint();
-        break;
-      default:
-        reader.skip();
-    }
-  }
-  return { type: 'resolve', sessionId, seq };
 }
 
 function readReply(reader: ProtoReader): IdentifiedAnswer {

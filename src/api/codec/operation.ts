@@ -1,5 +1,5 @@
 import { assert, EMPTY_BYTES, type ProtoReader, type ProtoWriter } from '../../lib/index.ts';
-import type { Append, Delete, Put, Range } from '../command.ts';
+import type { Append, Delete, Put, Range, RangeOrder, RevisionBounds } from '../command.ts';
 import { isSingleKey, type KeyRange, keyRange, rangeEndOf } from '../key-range.ts';
 
 /* The single operations: of a Command, of a TxnOperation, and (Range) of a Query. */
@@ -7,10 +7,14 @@ import { isSingleKey, type KeyRange, keyRange, rangeEndOf } from '../key-range.t
 const ONE_BYTE = Uint8Array.of(1);
 
 export function writePut(writer: ProtoWriter, field: number, put: Put): void {
+  assert(put.lease !== 0n, 'no lease: absent, not 0');
   const start = writer.begin(field);
   writer.bytes(1, put.key);
   writer.bytes(2, put.value);
   writer.bool(3, put.prevKv);
+  if (put.lease !== undefined) writer.fixed64(4, put.lease);
+  writer.bool(5, put.ignoreValue === true);
+  writer.bool(6, put.ignoreLease === true);
   writer.end(start);
 }
 
@@ -18,6 +22,9 @@ export function readPut(reader: ProtoReader): Put {
   let key = EMPTY_BYTES;
   let value = EMPTY_BYTES;
   let prevKv = false;
+  let lease = 0n;
+  let ignoreValue = false;
+  let ignoreLease = false;
   while (reader.next()) {
     switch (reader.field) {
       case 1:
@@ -29,11 +36,27 @@ export function readPut(reader: ProtoReader): Put {
       case 3:
         prevKv = reader.bool();
         break;
+      case 4:
+        lease = reader.fixed64();
+        break;
+      case 5:
+        ignoreValue = reader.bool();
+        break;
+      case 6:
+        ignoreLease = reader.bool();
+        break;
       default:
         reader.skip();
     }
   }
-  return { type: 'put', key, value, prevKv };
+  const put = { type: 'put', key, value, prevKv } as const;
+  if (lease === 0n && !ignoreValue && !ignoreLease) return put;
+  return {
+    ...put,
+    ...(lease !== 0n && { lease }),
+    ...(ignoreValue && { ignoreValue }),
+    ...(ignoreLease && { ignoreLease }),
+  };
 }
 
 export function writeAppend(writer: ProtoWriter, field: number, append: Append): void {
@@ -90,6 +113,8 @@ export function readDelete(reader: ProtoReader): Delete {
   return { type: 'delete', range: keyRange(key, rangeEnd), prevKv };
 }
 
+const ORDER_TARGETS = ['key', 'version', 'createRevision', 'modRevision', 'value'] as const;
+
 export function writeRange(writer: ProtoWriter, field: number, range: Range): void {
   assert(range.limit !== 0 && range.revision !== 0, 'no limit, no revision: null, not 0');
   const start = writer.begin(field);
@@ -98,7 +123,23 @@ export function writeRange(writer: ProtoWriter, field: number, range: Range): vo
   writer.uint(4, range.revision ?? 0);
   writer.bool(5, range.keysOnly);
   writer.bool(6, range.countOnly);
+  if (range.order !== undefined) writeOrder(writer, range.order);
+  if (range.bounds !== undefined) writeBounds(writer, range.bounds);
   writer.end(start);
+}
+
+function writeOrder(writer: ProtoWriter, { target, descending }: RangeOrder): void {
+  const start = writer.begin(7);
+  writer.uint(1, ORDER_TARGETS.indexOf(target));
+  writer.bool(2, descending);
+  writer.end(start);
+}
+
+function writeBounds(writer: ProtoWriter, bounds: RevisionBounds): void {
+  const { minModRevision, maxModRevision, minCreateRevision, maxCreateRevision } = bounds;
+  const all = [minModRevision, maxModRevision, minCreateRevision, maxCreateRevision];
+  assert(!all.includes(0) && all.some((bound) => bound !== null), 'no bound: null, not 0');
+  for (const [i, bound] of all.entries()) writer.uint(8 + i, bound ?? 0);
 }
 
 export function readRange(reader: ProtoReader): Range {
@@ -108,6 +149,8 @@ export function readRange(reader: ProtoReader): Range {
   let revision = 0;
   let keysOnly = false;
   let countOnly = false;
+  let order: RangeOrder | null = null;
+  let bounds = NO_BOUNDS;
   while (reader.next()) {
     switch (reader.field) {
       case 1:
@@ -128,18 +171,74 @@ export function readRange(reader: ProtoReader): Range {
       case 6:
         countOnly = reader.bool();
         break;
+      case 7:
+        order = reader.message(readOrder);
+        break;
+      default:
+        bounds = readBound(reader, bounds);
+    }
+  }
+  const range = {
+    type: 'range',
+    range: keyRange(key, rangeEnd),
+    limit: nullIfZero(limit),
+    revision: nullIfZero(revision),
+    keysOnly,
+    countOnly,
+  } as const;
+  if (order === null && bounds === NO_BOUNDS) return range;
+  return { ...range, ...(order !== null && { order }), ...(isBounded(bounds) && { bounds }) };
+}
+
+function readOrder(reader: ProtoReader): RangeOrder {
+  let target: RangeOrder['target'] | undefined = 'key';
+  let descending = false;
+  while (reader.next()) {
+    switch (reader.field) {
+      case 1:
+        target = ORDER_TARGETS[reader.uint()];
+        if (target === undefined) throw reader.error('unknown order');
+        break;
+      case 2:
+        descending = reader.bool();
+        break;
       default:
         reader.skip();
     }
   }
-  return {
-    type: 'range',
-    range: keyRange(key, rangeEnd),
-    limit: limit === 0 ? null : limit,
-    revision: revision === 0 ? null : revision,
-    keysOnly,
-    countOnly,
-  };
+  return { target, descending };
+}
+
+const NO_BOUNDS: RevisionBounds = {
+  minModRevision: null,
+  maxModRevision: null,
+  minCreateRevision: null,
+  maxCreateRevision: null,
+};
+
+/** The fields 8 to 11 of Range; any other is passed over. */
+function readBound(reader: ProtoReader, bounds: RevisionBounds): RevisionBounds {
+  switch (reader.field) {
+    case 8:
+      return { ...bounds, minModRevision: nullIfZero(reader.uint()) };
+    case 9:
+      return { ...bounds, maxModRevision: nullIfZero(reader.uint()) };
+    case 10:
+      return { ...bounds, minCreateRevision: nullIfZero(reader.uint()) };
+    case 11:
+      return { ...bounds, maxCreateRevision: nullIfZero(reader.uint()) };
+    default:
+      reader.skip();
+      return bounds;
+  }
+}
+
+function isBounded(bounds: RevisionBounds): boolean {
+  return Object.values(bounds).some((bound) => bound !== null);
+}
+
+function nullIfZero(value: number): number | null {
+  return value === 0 ? null : value;
 }
 
 /**

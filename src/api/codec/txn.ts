@@ -34,6 +34,9 @@ function writeCompare(writer: ProtoWriter, compare: Compare): void {
     case 'value':
       writer.bytesAlways(7, operand.value);
       break;
+    case 'lease':
+      writer.fixed64Always(8, operand.value);
+      break;
     default:
       unreachable(operand);
   }
@@ -68,6 +71,9 @@ function readCompare(reader: ProtoReader): Compare {
         break;
       case 7:
         operand = { target: 'value', value: reader.bytes() };
+        break;
+      case 8:
+        operand = { target: 'lease', value: reader.fixed64() };
         break;
       default:
         reader.skip();

@@ -12,8 +12,11 @@ import {
   keyRange,
   type LeaderHint,
   type MemberStatus,
+  type Put,
   type Query,
   type Range,
+  type RangeOrder,
+  type RevisionBounds,
   type TxnOperation,
   type TxnOperationResult,
 } from '../index.ts';
@@ -43,20 +46,32 @@ export const arbRange: fc.Arbitrary<KeyRange> = fc
   .tuple(fc.uint8Array({ maxLength: 8 }), fc.uint8Array({ maxLength: 8 }))
   .map(([key, rangeEnd]) => keyRange(key, rangeEnd));
 
-export const arbKeyValue: fc.Arbitrary<KeyValue> = fc.record({
-  key: arbBytes,
-  value: arbBytes,
-  createRevision: arbUint,
-  modRevision: arbUint,
-  version: arbUint,
-});
+const arbLease = fc.bigInt({ min: 1n, max: 2n ** 64n - 1n });
 
-const arbPut = fc.record({
-  type: fc.constant('put' as const),
-  key: arbBytes,
-  value: arbBytes,
-  prevKv: fc.boolean(),
-});
+export const arbKeyValue: fc.Arbitrary<KeyValue> = withSome(
+  {
+    key: arbBytes,
+    value: arbBytes,
+    createRevision: arbUint,
+    modRevision: arbUint,
+    version: arbUint,
+  },
+  { lease: arbLease },
+);
+
+const arbPut: fc.Arbitrary<Put> = withSome(
+  {
+    type: fc.constant('put' as const),
+    key: arbBytes,
+    value: arbBytes,
+    prevKv: fc.boolean(),
+  },
+  {
+    lease: arbLease,
+    ignoreValue: fc.constant(true as const),
+    ignoreLease: fc.constant(true as const),
+  },
+);
 const arbAppend = fc.record({
   type: fc.constant('append' as const),
   key: arbBytes,
@@ -67,14 +82,29 @@ const arbDelete = fc.record({
   range: arbRange,
   prevKv: fc.boolean(),
 });
-const arbRangeOperation: fc.Arbitrary<Range> = fc.record({
-  type: fc.constant('range' as const),
-  range: arbRange,
-  limit: arbCount,
-  revision: arbCount,
-  keysOnly: fc.boolean(),
-  countOnly: fc.boolean(),
+const arbOrder: fc.Arbitrary<RangeOrder> = fc.record({
+  target: fc.constantFrom('key' as const, 'version', 'createRevision', 'modRevision', 'value'),
+  descending: fc.boolean(),
 });
+const arbBounds: fc.Arbitrary<RevisionBounds> = fc
+  .record({
+    minModRevision: arbCount,
+    maxModRevision: arbCount,
+    minCreateRevision: arbCount,
+    maxCreateRevision: arbCount,
+  })
+  .filter((bounds) => Object.values(bounds).some((bound) => bound !== null));
+const arbRangeOperation: fc.Arbitrary<Range> = withSome(
+  {
+    type: fc.constant('range' as const),
+    range: arbRange,
+    limit: arbCount,
+    revision: arbCount,
+    keysOnly: fc.boolean(),
+    countOnly: fc.boolean(),
+  },
+  { order: arbOrder, bounds: arbBounds },
+);
 
 const arbCompare: fc.Arbitrary<Compare> = fc.record({
   range: arbRange,
@@ -85,6 +115,7 @@ const arbCompare: fc.Arbitrary<Compare> = fc.record({
       value: arbUint,
     }),
     fc.record({ target: fc.constant('value' as const), value: arbBytes }),
+    fc.record({ target: fc.constant('lease' as const), value: arbId }),
   ),
 });
 
@@ -119,6 +150,12 @@ export const arbCommand: fc.Arbitrary<Command> = fc.oneof(
       arbDelete,
       arbTxn(3),
       fc.record({ type: fc.constant('skip' as const) }),
+      fc.record({ type: fc.constant('compact' as const), revision: arbUint }),
+      fc.record({ type: fc.constant('leaseGrant' as const), lease: arbId, ttlMs: arbUint }),
+      fc.record({
+        type: fc.constantFrom('leaseKeepAlive' as const, 'leaseRevoke'),
+        lease: arbId,
+      }),
     ),
   }),
   fc.record({
@@ -139,6 +176,12 @@ export const arbQuery: fc.Arbitrary<Query> = fc.record({
   query: fc.oneof(
     arbRangeOperation,
     fc.record({ type: fc.constant('resolve' as const), sessionId: arbUint, seq: arbUint }),
+    fc.record({
+      type: fc.constant('leaseTimeToLive' as const),
+      lease: arbId,
+      keys: fc.boolean(),
+    }),
+    fc.record({ type: fc.constant('leases' as const) }),
   ),
 });
 
@@ -182,6 +225,29 @@ const arbLeaderHint: fc.Arbitrary<LeaderHint> = fc.record({
 export const arbAnswer: fc.Arbitrary<Answer> = fc.oneof(
   arbOperationResult(3),
   fc.record({ type: fc.constantFrom('skip' as const, 'closeSession' as const) }),
+  fc.record({ type: fc.constant('compact' as const), revision: arbUint }),
+  fc.record({
+    type: fc.constantFrom('leaseGrant' as const, 'leaseKeepAlive'),
+    revision: arbUint,
+    ttlMs: arbUint,
+  }),
+  fc.record({
+    type: fc.constant('leaseRevoke' as const),
+    revision: arbUint,
+    deleted: arbUint,
+  }),
+  fc.record({
+    type: fc.constant('leaseTimeToLive' as const),
+    revision: arbUint,
+    remainingMs: arbUint,
+    ttlMs: arbUint,
+    keys: fc.array(arbBytes, { maxLength: 3 }),
+  }),
+  fc.record({
+    type: fc.constant('leases' as const),
+    revision: arbUint,
+    leases: fc.array(arbId, { maxLength: 3 }),
+  }),
   fc.record({
     type: fc.constant('openSession' as const),
     sessionId: arbUint,
@@ -201,6 +267,13 @@ export const arbAnswer: fc.Arbitrary<Answer> = fc.oneof(
     code: fc.constantFrom(...(Object.keys(ERRORS) as ErrorCode[])),
     message: arbText,
     leader: fc.option(arbLeaderHint),
+  }),
+  fc.record({
+    type: fc.constant('error' as const),
+    code: fc.constant('COMPACTED' as const),
+    message: arbText,
+    leader: fc.constant(null),
+    compactRevision: fc.integer({ min: 1, max: 2 ** 40 }),
   }),
 );
 
@@ -234,3 +307,13 @@ export const arbMemberStatus: fc.Arbitrary<MemberStatus> = fc.record({
   sessions: arbUint,
   logBytes: arbUint,
 });
+
+/** A record in which each of `optional` is there or not. */
+function withSome<T extends object, O extends object>(
+  required: { [K in keyof T]: fc.Arbitrary<T[K]> },
+  optional: { [K in keyof O]: fc.Arbitrary<O[K]> },
+): fc.Arbitrary<T & Partial<O>> {
+  const some = fc.record(optional, { requiredKeys: [] });
+  const parts = fc.tuple(fc.record(required), some, fc.boolean());
+  return parts.map(([all, more, plain]) => (plain ? all : { ...all, ...more }) as T & Partial<O>);
+}

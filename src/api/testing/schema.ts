@@ -11,6 +11,8 @@ import {
   type KeyRange,
   type MemberStatus,
   type Query,
+  type Range,
+  type RangeOrder,
   rangeEndOf,
 } from '../index.ts';
 
@@ -72,8 +74,10 @@ type Body = { readonly type: string };
 
 /** An operation, query or result without its `type`, its parts translated. */
 function fieldsOf(body: Body): Plain {
-  const { type: _type, range, ...rest } = body as Body & { range?: KeyRange };
-  const fields: Plain = range === undefined ? rest : { ...rangeFields(range), ...rest };
+  const { type: _type, range, order, bounds, ...rest } = body as Body & Partial<Range>;
+  const fields: Plain = range === undefined ? { ...rest } : { ...rangeFields(range), ...rest };
+  if (order !== undefined) fields['order'] = orderPlain(order);
+  if (bounds !== undefined) Object.assign(fields, bounds);
   for (const name of ['success', 'failure', 'results']) {
     const list = fields[name];
     if (Array.isArray(list)) fields[name] = list.map(oneof);
@@ -104,6 +108,10 @@ function comparePlain({ range, relation, operand }: Compare): Plain {
     },
     [operand.target],
   );
+}
+
+function orderPlain({ target, descending }: RangeOrder): Plain {
+  return message({ target: target === 'key' ? null : constantCase(target), descending });
 }
 
 function constantCase(name: string): string {

@@ -71,7 +71,7 @@ export class FakeCluster {
     for (let id = 1; id <= size; id++) {
       this.members.push({
         id: BigInt(id),
-        endpoint: { host: `m${id}`, port: 1 },
+        endpoint: { host: `m${id}`, port: 1, tls: false },
         condition: 'up',
         clusterId: 7n,
         requests: 0,

@@ -54,6 +54,7 @@ export class FakeStore {
 
   read({ query }: Query): Uint8Array {
     if (query.type === 'range') return encodeAnswer(this.#range(query));
+    if (query.type !== 'resolve') return refusal('INVALID_ARGUMENT', `no ${query.type} here`);
     const session = this.sessions.get(query.sessionId);
     if (session === undefined) return refusal('SESSION_UNKNOWN', 'no such session');
     const answer = session.answers.get(query.seq) ?? null;
@@ -112,7 +113,16 @@ export class FakeStore {
   }
 
   #apply(operation: Operation): Answer {
-    if (operation.type === 'skip') return { type: 'skip' };
+    switch (operation.type) {
+      case 'skip':
+        return { type: 'skip' };
+      case 'compact':
+        return { type: 'compact', revision: this.#revision };
+      case 'leaseGrant':
+      case 'leaseKeepAlive':
+      case 'leaseRevoke':
+        throw new Error('a clerk has no leases');
+    }
     const revision = ++this.#revision;
     return this.#applyOne(operation, revision);
   }

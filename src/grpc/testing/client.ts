@@ -52,7 +52,7 @@ export class TestCall {
   }
 
   #follow(): Promise<Finished> {
-    const reader = new MessageReader(2 ** 31);
+    const reader = new MessageReader(2 ** 31, { hold: () => true, release() {} });
     let headers: IncomingHttpHeaders = {};
     let trailers: IncomingHttpHeaders | null = null;
     this.stream.on('response', (received) => {
@@ -62,7 +62,10 @@ export class TestCall {
       trailers = received;
     });
     this.stream.on('data', (chunk: Uint8Array) => {
-      reader.push(chunk, (message) => this.messages.push(message.slice()));
+      reader.push(chunk);
+      for (let message = reader.next(); message !== null; message = reader.next()) {
+        this.messages.push(message.slice());
+      }
       this.#waiting?.();
     });
     // A reset is an outcome here: rstCode tells it.

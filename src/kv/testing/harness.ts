@@ -19,18 +19,26 @@ import { KV_LIMITS, type KvLimits, KvStateMachine } from '../index.ts';
 /** A machine with a log of its own: each call is one batch, on a store whose views really die. */
 export class Harness {
   readonly store: OrderedStore;
-  readonly machine: KvStateMachine;
+  readonly #limits: KvLimits;
+  machine: KvStateMachine;
   index = 0;
   timeMs = 1_000_000;
+  term = 1;
 
   constructor(limits: Partial<KvLimits> = {}, store = fragileStore(memoryStore())) {
     this.store = store;
-    this.machine = new KvStateMachine({ store, limits: { ...KV_LIMITS, ...limits } });
+    this.#limits = { ...KV_LIMITS, ...limits };
+    this.machine = new KvStateMachine({ store, limits: this.#limits });
+  }
+
+  /** A new machine takes over on the same store. */
+  restart(): void {
+    this.machine = new KvStateMachine({ store: this.store, limits: this.#limits });
   }
 
   applyBytes(...commands: Uint8Array[]): Uint8Array[] {
-    const { timeMs } = this;
-    return this.machine.apply({ index: ++this.index, term: 1, timeMs, commands });
+    const { term, timeMs } = this;
+    return this.machine.apply({ index: ++this.index, term, timeMs, commands, conf: null });
   }
 
   apply(...commands: Command[]): Answer[] {
@@ -172,8 +180,11 @@ export function string(bytes: Uint8Array): string {
 }
 
 /** An answer with its bytes as text: to be compared whole. */
-export function readable(answer: Answer): unknown {
+export function readable(answer: unknown): unknown {
   return JSON.parse(
-    JSON.stringify(answer, (_name, value) => (value instanceof Uint8Array ? string(value) : value)),
+    JSON.stringify(answer, (_name, value) => {
+      if (typeof value === 'bigint') return `${value}n`;
+      return value instanceof Uint8Array ? string(value) : value;
+    }),
   );
 }

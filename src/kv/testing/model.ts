@@ -1,4 +1,12 @@
-import type { Command, ErrorCode, KeyRange, Operation, SessionRef } from '../../api/index.ts';
+import type {
+  Command,
+  ErrorCode,
+  KeyRange,
+  LeaseOperation,
+  Operation,
+  SessionRef,
+  TxnOperation,
+} from '../../api/index.ts';
 import type { KvLimits } from '../index.ts';
 import { string } from './harness.ts';
 
@@ -14,6 +22,12 @@ interface Kv {
   readonly createRevision: number;
   readonly modRevision: number;
   readonly version: number;
+  readonly lease?: bigint;
+}
+
+interface ModelLease {
+  readonly ttlMs: number;
+  readonly renewedMs: number;
 }
 
 interface ModelSession {
@@ -38,7 +52,13 @@ class Refused extends Error {
 
 type Limits = Pick<
   KvLimits,
-  'valueBytesMax' | 'sessionsMax' | 'sessionAnswersMax' | 'sessionTtlMsMin' | 'sessionTtlMsMax'
+  | 'leasesMax'
+  | 'leaseTtlMsMin'
+  | 'valueBytesMax'
+  | 'sessionsMax'
+  | 'sessionAnswersMax'
+  | 'sessionTtlMsMin'
+  | 'sessionTtlMsMax'
 >;
 
 export class Model {
@@ -46,9 +66,14 @@ export class Model {
   /** states[revision]: the keys as they were. */
   readonly states: Map<string, Kv>[] = [new Map(), new Map()];
   readonly sessions = new Map<number, ModelSession>();
+  /** The oldest revision that can be read; 0 while nothing was compacted. */
+  compactRevision = 0;
   readonly #limits: Limits;
+  readonly leases = new Map<bigint, ModelLease>();
   #nextId = 1;
   #timeMs = 0;
+  #term = 0;
+  #termStartMs = 0;
   /** The command in progress: its state so far, and whether it changed anything. */
   #draft = new Map<string, Kv>();
   #changed = false;
@@ -57,11 +82,63 @@ export class Model {
     this.#limits = limits;
   }
 
-  startBatch(timeMs: number): void {
+  startBatch(timeMs: number, term: number): void {
     this.#timeMs = Math.max(this.#timeMs, timeMs);
+    if (term !== this.#term) this.#termStartMs = this.#timeMs;
+    this.#term = term;
     for (const session of [...this.sessions.values()]) {
       if (session.deadlineMs <= this.#timeMs) this.sessions.delete(session.id);
     }
+    const over = [...this.leases].filter(([, lease]) => this.#deadline(lease) <= this.#timeMs);
+    over.sort(([a, one], [b, other]) => {
+      return this.#deadline(one) - this.#deadline(other) || (a < b ? -1 : 1);
+    });
+    for (const [id] of over) this.#endLease(id);
+  }
+
+  #deadline({ renewedMs, ttlMs }: ModelLease): number {
+    return Math.max(renewedMs, this.#termStartMs) + ttlMs;
+  }
+
+  /** Deletes its keys in a revision of its own; returns how many. */
+  #endLease(id: bigint): number {
+    this.leases.delete(id);
+    const rest = [...this.#now().values()].filter((kv) => kv.lease !== id);
+    const deleted = this.#now().size - rest.length;
+    if (deleted > 0) {
+      this.states.push(new Map(rest.map((kv) => [kv.key, kv])));
+      this.revision++;
+    }
+    return deleted;
+  }
+
+  #leaseCommand(operation: LeaseOperation): unknown {
+    const { type, lease: id } = operation;
+    const lease = this.leases.get(id);
+    if (type === 'leaseGrant') {
+      if (lease !== undefined) throw new Refused('LEASE_EXISTS');
+      if (this.leases.size >= this.#limits.leasesMax) throw new Refused('LEASES_FULL');
+      const ttlMs = Math.max(operation.ttlMs, this.#limits.leaseTtlMsMin);
+      this.leases.set(id, { ttlMs, renewedMs: this.#timeMs });
+      return { type, revision: this.revision, ttlMs };
+    }
+    if (lease === undefined) throw new Refused('LEASE_NOT_FOUND');
+    if (type === 'leaseRevoke') {
+      const deleted = this.#endLease(id);
+      return { type, revision: this.revision, deleted };
+    }
+    this.leases.set(id, { ...lease, renewedMs: this.#timeMs });
+    return { type, revision: this.revision, ttlMs: lease.ttlMs };
+  }
+
+  timeToLive(id: bigint): unknown {
+    const lease = this.leases.get(id);
+    if (lease === undefined) return { type: 'error', code: 'LEASE_NOT_FOUND' };
+    const { revision } = this;
+    const remainingMs = this.#deadline(lease) - this.#timeMs;
+    const attached = [...this.#now().values()].filter((kv) => kv.lease === id);
+    const keys = attached.map((kv) => kv.key).sort();
+    return { type: 'leaseTimeToLive', revision, remainingMs, ttlMs: lease.ttlMs, keys };
   }
 
   apply(command: Command): unknown {
@@ -157,6 +234,8 @@ export class Model {
 
   execute(operation: Operation): unknown {
     if (operation.type === 'skip') return { type: 'skip' };
+    if (operation.type === 'compact') return this.#compact(operation.revision);
+    if ('lease' in operation && operation.type !== 'put') return this.#leaseCommand(operation);
     this.#draft = new Map(this.#now());
     this.#changed = false;
     const result = this.#run(operation, null);
@@ -167,22 +246,33 @@ export class Model {
     return result;
   }
 
+  #compact(revision: number): unknown {
+    if (revision <= this.compactRevision) throw new Refused('COMPACTED');
+    if (revision > this.revision) throw new Refused('FUTURE_REVISION');
+    this.compactRevision = revision;
+    return { type: 'compact', revision: this.revision };
+  }
+
   /** `before`: the state in which compares are decided; null outside a transaction. */
-  #run(
-    operation: Exclude<Operation, { type: 'skip' }> | RangeWords,
-    before: Map<string, Kv> | null,
-  ): unknown {
+  #run(operation: TxnOperation, before: Map<string, Kv> | null): unknown {
     switch (operation.type) {
       case 'put': {
         const prevKv = operation.prevKv ? (this.#draft.get(string(operation.key)) ?? null) : null;
-        this.#set(string(operation.key), string(operation.value));
+        const old = this.#draft.get(string(operation.key));
+        const { lease, ignoreValue, ignoreLease } = operation;
+        if (lease !== undefined && !this.leases.has(lease)) throw new Refused('LEASE_NOT_FOUND');
+        if (old === undefined && (ignoreValue || ignoreLease)) {
+          throw new Refused('INVALID_ARGUMENT');
+        }
+        const value = ignoreValue ? (old?.value ?? '') : string(operation.value);
+        this.#set(string(operation.key), value, ignoreLease ? old?.lease : lease);
         return { type: 'put', revision: this.#visible(), prevKv };
       }
       case 'append': {
         const value =
           (this.#draft.get(string(operation.key))?.value ?? '') + string(operation.value);
         if (value.length > this.#limits.valueBytesMax) throw new Refused('TOO_LARGE');
-        this.#set(string(operation.key), value);
+        this.#set(string(operation.key), value, this.#draft.get(string(operation.key))?.lease);
         return { type: 'append', revision: this.#visible(), valueBytes: value.length };
       }
       case 'delete': {
@@ -201,9 +291,10 @@ export class Model {
           const { operand, relation } = compare;
           if (kvs.length === 0 && operand.target === 'value') return false;
           const missing = { key: '', value: '', createRevision: 0, modRevision: 0, version: 0 };
-          return (kvs.length === 0 ? [missing] : kvs).every((kv) => {
+          return (kvs.length === 0 ? [missing as Kv] : kvs).every((kv) => {
             if (operand.target === 'value')
               return related(relation, kv.value, string(operand.value));
+            if (operand.target === 'lease') return related(relation, kv.lease ?? 0n, operand.value);
             return related(relation, kv[operand.target], operand.value);
           });
         });
@@ -214,19 +305,62 @@ export class Model {
     }
   }
 
+  read(range: RangeWords): unknown {
+    return answering(() => this.range(range));
+  }
+
   range(range: RangeWords, now = this.#now(), visible = this.revision): unknown {
     if (range.revision !== null && range.revision > this.revision) {
       throw new Refused('FUTURE_REVISION');
     }
+    if (range.revision !== null && range.revision < this.compactRevision) {
+      throw new Refused('COMPACTED');
+    }
     const state = range.revision === null ? now : (this.states[range.revision] ?? now);
     const all = within(state, range.range);
-    const cut = range.countOnly ? [] : all.slice(0, range.limit ?? all.length);
+    const wanted = range.countOnly ? [] : ordered(all.filter(boundsOf(range)), range);
+    const cut = wanted.slice(0, range.limit ?? wanted.length);
     const kvs = cut.map((kv) => (range.keysOnly ? { ...kv, value: '' } : kv));
-    const more = !range.countOnly && cut.length < all.length;
+    const more = cut.length < wanted.length;
     return { type: 'range', revision: visible, kvs, more, count: all.length };
   }
 
-  #set(key: string, value: string): void {
+  /** What the revisions from `from` on made of each key, in order of revision and key. */
+  changes(from: number): unknown[] {
+    const events: unknown[] = [];
+    for (let revision = Math.max(from, 2); revision <= this.revision; revision++) {
+      const before = this.states[revision - 1] ?? new Map<string, Kv>();
+      const after = this.states[revision] ?? new Map<string, Kv>();
+      for (const key of [...new Set([...before.keys(), ...after.keys()])].sort()) {
+        const [was, is] = [before.get(key), after.get(key)];
+        if (is === was) continue;
+        const prevKv = revision > this.compactRevision ? (was ?? null) : null;
+        const gone = { key, value: '', createRevision: 0, modRevision: revision, version: 0 };
+        events.push({ type: is === undefined ? 'delete' : 'put', kv: is ?? gone, prevKv });
+      }
+    }
+    return events;
+  }
+
+  /** What has to be kept for reads and watches from the compact revision on: rows of each table. */
+  rowsKept(): { keys: number; deleted: number; history: number } {
+    const oldest = Math.max(this.compactRevision, 1);
+    let history = this.states[oldest]?.size ?? 0;
+    const seen = new Set<string>();
+    for (let revision = oldest - 1; revision < this.states.length; revision++) {
+      const before = this.states[revision - 1] ?? new Map<string, Kv>();
+      const after = this.states[revision] ?? new Map<string, Kv>();
+      for (const key of after.keys()) seen.add(key);
+      if (revision < oldest) continue;
+      const written = [...after.values()].filter((kv) => kv.modRevision === revision);
+      const deleted = [...before.keys()].filter((key) => !after.has(key));
+      history += deleted.length + (revision > oldest ? written.length : 0);
+    }
+    const keys = this.#now().size;
+    return { keys, deleted: [...seen].filter((key) => !this.#now().has(key)).length, history };
+  }
+
+  #set(key: string, value: string, lease: bigint | undefined): void {
     const old = this.#draft.get(key);
     const modRevision = this.revision + 1;
     this.#changed = true;
@@ -236,6 +370,7 @@ export class Model {
       createRevision: old?.createRevision ?? modRevision,
       modRevision,
       version: (old?.version ?? 0) + 1,
+      ...(lease !== undefined && { lease }),
     });
   }
 
@@ -248,7 +383,7 @@ export class Model {
   }
 }
 
-type RangeWords = Extract<Operation, { type: 'txn' }>['success'][number] & { type: 'range' };
+type RangeWords = Extract<TxnOperation, { type: 'range' }>;
 
 function within(state: ReadonlyMap<string, Kv>, range: KeyRange): Kv[] {
   const from = string(range.from);
@@ -257,7 +392,23 @@ function within(state: ReadonlyMap<string, Kv>, range: KeyRange): Kv[] {
   return inside.sort((a, b) => (a.key < b.key ? -1 : 1));
 }
 
-function related(relation: string, a: string | number, b: string | number): boolean {
+function boundsOf({ bounds }: RangeWords): (kv: Kv) => boolean {
+  const within = (value: number, min?: number | null, max?: number | null): boolean =>
+    value >= (min ?? 0) && value <= (max ?? value);
+  return (kv) =>
+    within(kv.modRevision, bounds?.minModRevision, bounds?.maxModRevision) &&
+    within(kv.createRevision, bounds?.minCreateRevision, bounds?.maxCreateRevision);
+}
+
+function ordered(kvs: Kv[], { order }: RangeWords): Kv[] {
+  if (order === undefined) return kvs;
+  const sign = order.descending ? -1 : 1;
+  const rank = (a: Kv, b: Kv): number =>
+    a[order.target] < b[order.target] ? -1 : a[order.target] > b[order.target] ? 1 : 0;
+  return [...kvs].sort((a, b) => sign * rank(a, b));
+}
+
+function related<T extends string | number | bigint>(relation: string, a: T, b: T): boolean {
   switch (relation) {
     case 'equal':
       return a === b;

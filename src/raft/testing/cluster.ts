@@ -125,6 +125,16 @@ export class Cluster {
     this.oracle.inspect(member);
   }
 
+  /**
+   * Takes the disk from a member that is down, and gives it an empty one with the hard state of a
+   * member that rejoins. What is on its way to the old process dies with its connections.
+   */
+  replaceDisk(id: MemberId, start: { term: number; floorTerm: number | null }): void {
+    this.oracle.diskLost(this.member(id));
+    this.member(id).replaceDisk(start);
+    this.drop(({ to }) => to === id);
+  }
+
   /** Any call into a member's core, then all that follows from it, judged. */
   run<T>(id: MemberId, action: (raft: Raft) => T): T {
     const member = this.member(id);

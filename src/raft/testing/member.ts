@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { assert } from '../../lib/index.ts';
 import {
   type ConfState,
@@ -42,6 +43,8 @@ export interface MemberOptions {
   readonly electionTimeoutTicks: number;
   readonly heartbeatTicks: number;
   readonly limits: RaftLimits;
+  /** See RaftOptions. */
+  readonly rejoinFloorTerm?: number | null;
   readonly observe: (member: Member, observation: Observation) => void;
 }
 
@@ -52,7 +55,7 @@ export interface MemberOptions {
  */
 export class Member {
   readonly id: MemberId;
-  readonly disk = new ShadowDisk();
+  disk = new ShadowDisk();
   /** Counts the starts. */
   incarnation = 0;
   /** The log in memory: what the core wrote, durable or not. */
@@ -64,11 +67,13 @@ export class Member {
   /** True: Readies become durable only by `sync()`. */
   diskIsSlow = false;
   readonly #options: MemberOptions;
+  #floorTerm: number | null;
   #raft: Raft | null = null;
 
   constructor(options: MemberOptions) {
     this.id = options.id;
     this.#options = options;
+    this.#floorTerm = options.rejoinFloorTerm ?? null;
   }
 
   get isUp(): boolean {
@@ -116,6 +121,15 @@ export class Member {
     this.#raft = null;
   }
 
+  /** What was on its disk is gone, the promises with it; it starts in `term`, by that floor. */
+  replaceDisk({ term, floorTerm }: { term: number; floorTerm: number | null }): void {
+    assert(this.#raft === null, 'the member is up', { id: this.id });
+    this.disk = new ShadowDisk();
+    this.disk.written = { term, vote: null, commitIndex: 0 };
+    this.disk.sync();
+    this.#floorTerm = floorTerm;
+  }
+
   /** One call into the core, and all that follows from it here. */
   run<T>(action: (raft: Raft) => T): T {
     const result = action(this.raft);
@@ -146,7 +160,9 @@ export class Member {
     this.log.compact(snapshot);
     this.disk.log.compact(snapshot);
     this.disk.sync();
-    this.run((raft) => raft.compact(snapshot));
+    const known = this.raft.confAt(index);
+    assert(isDeepStrictEqual(known, confState), 'another history', { index, known, confState });
+    this.run((raft) => raft.compact(index));
   }
 
   /** Highest index up to which the log may be cut now. */
@@ -201,6 +217,7 @@ export class Member {
       entries: [...entries],
       applied: this.applied,
       random,
+      rejoinFloorTerm: this.#floorTerm,
       electionTimeoutTicks,
       heartbeatTicks,
       limits,

@@ -47,6 +47,8 @@ export class Oracle {
   readonly #sentByLeader = new Map<string, number>();
   readonly #seen = new Map<MemberId, Seen>();
   readonly #confOfLog = new Map<MemberId, { key: string; conf: ConfState }>();
+  /** What was on disks that are gone. */
+  readonly #lostLogs = new Map<MemberId, ShadowLog[]>();
   readonly #reads = new Map<string, number>();
   readonly #members: ReadonlyMap<MemberId, Member>;
 
@@ -87,6 +89,19 @@ export class Oracle {
     const { hardState } = member.disk;
     if (hardState !== null && hardState.vote !== null) {
       this.#voted(member.id, hardState.term, hardState.vote);
+    }
+  }
+
+  /**
+   * What the member had acknowledged may still be counted. A candidacy ends with the process, so of
+   * one that did not win the candidate's own vote counts for nobody.
+   */
+  diskLost({ id, disk }: Member): void {
+    this.#lostLogs.set(id, [...(this.#lostLogs.get(id) ?? []), disk.log]);
+    for (const [key, candidate] of this.#votes) {
+      const [voter, term] = key.split('/');
+      if (voter !== String(id) || candidate !== id || this.#leaders.has(Number(term))) continue;
+      this.#votes.delete(key);
     }
   }
 
@@ -250,7 +265,9 @@ export class Oracle {
       assert(raft.role === 'leader' || was?.isLeader === true, 'commit without a leader', details);
       assert(led, 'counted an entry of another term', details);
       const onDisk = (voter: MemberId): boolean =>
-        this.#members.get(voter)?.disk.log.termAt(commitIndex) === term;
+        [this.#members.get(voter)?.disk.log, ...(this.#lostLogs.get(voter) ?? [])].some(
+          (each) => each?.termAt(commitIndex) === term,
+        );
       assert(isQuorum(raft.confState, onDisk), 'commit without a durable majority', {
         ...details,
         confState: raft.confState,

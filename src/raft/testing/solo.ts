@@ -45,6 +45,7 @@ export interface SoloOptions {
   /** Default 0: the shortest election timeout. */
   readonly random?: { uint32(): number };
   readonly heartbeatTicks?: number;
+  readonly rejoinFloorTerm?: number | null;
 }
 
 /** Ticks before a lone core of `Solo` campaigns, at least; less than twice as many at most. */
@@ -65,6 +66,7 @@ export class Solo {
       id: options.id ?? 1n,
       confState: conf(options.voters ?? [1n, 2n, 3n], options.learners),
       random,
+      rejoinFloorTerm: options.rejoinFloorTerm ?? null,
       electionTimeoutTicks: ELECTION_TICKS,
       heartbeatTicks: options.heartbeatTicks ?? 1,
       limits: { ...RAFT_LIMITS, ...options.limits },

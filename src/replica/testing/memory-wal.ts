@@ -1,45 +1,68 @@
 import type { Clock } from '../../io/index.ts';
-import type { ConfState, Entry, HardState } from '../../raft/index.ts';
-import type { Wal, WalBatch, WalRecovery } from '../../wal/index.ts';
+import { assert } from '../../lib/index.ts';
+import { type ConfState, type Entry, entryBytes, type HardState } from '../../raft/index.ts';
+import type { LogPosition, Wal, WalBatch, WalRecovery } from '../../wal/index.ts';
 
 interface Waiting {
   readonly batch: WalBatch;
   readonly done: () => void;
   readonly sinceMs: number;
-  readonly dueMs: number;
+  /** The disk has had its time. */
+  isDue: boolean;
 }
 
 /** A log in memory whose disk takes `syncMs`, or stands still, as the test wants. */
 export class MemoryWal implements Wal {
   readonly recovery: WalRecovery;
   readonly #clock: Clock;
-  readonly #entries: Entry[];
-  #hardState: HardState | null;
+  /** What the entries follow. */
+  #base: LogPosition = { index: 0, term: 0 };
+  #entries: Entry[] = [];
+  #hardState: HardState | null = null;
   #waiting: Waiting[] = [];
   #closed = false;
   syncMs = 1;
   stalled = false;
 
-  constructor(clock: Clock, confState: ConfState, before: MemoryWal | null) {
+  /** `state`: what the state machine holds durably. */
+  constructor(clock: Clock, confState: ConfState, before: MemoryWal | null, state: LogPosition) {
     this.#clock = clock;
-    this.#entries = before === null ? [] : [...before.#entries];
-    this.#hardState = before === null ? null : before.#hardState;
+    if (before !== null) {
+      this.#base = before.#base;
+      this.#entries = [...before.#entries];
+      this.#hardState = before.#hardState;
+    }
+    const reset = this.#reachesOnly(state);
+    if (reset) this.#startBehind(state);
+    assert(this.#base.index <= state.index, 'gap between state and log', { base: this.#base });
+    const commitIndex = Math.max(state.index, this.#hardState?.commitIndex ?? 0);
     this.recovery = {
       created: before === null,
       confState,
-      hardState: this.#hardState,
-      entries: [...this.#entries],
+      hardState: this.#hardState === null ? null : { ...this.#hardState, commitIndex },
+      entries: this.#entries.filter((entry) => entry.index > state.index),
+      earlierEntries: this.#entries.filter((entry) => entry.index <= state.index),
       tail: { kind: 'clean' },
+      reset,
+      rejoinFloorTerm: null,
     };
   }
 
   get sizeBytes(): number {
-    return this.#entries.length;
+    return this.#entries.reduce((sum, entry) => sum + entryBytes(entry), 0);
+  }
+
+  get firstIndex(): number {
+    return this.#base.index + 1;
+  }
+
+  get #lastIndex(): number {
+    return this.#base.index + this.#entries.length;
   }
 
   /** What a restart would find. */
   get durable(): { readonly hardState: HardState | null; readonly lastIndex: number } {
-    return { hardState: this.#hardState, lastIndex: this.#entries.at(-1)?.index ?? 0 };
+    return { hardState: this.#hardState, lastIndex: this.#lastIndex };
   }
 
   /** Batches that were written and are not synced. */
@@ -53,9 +76,20 @@ export class MemoryWal implements Wal {
   }
 
   append(batch: WalBatch, done: () => void): void {
-    const sinceMs = this.#clock.nowMs();
-    this.#waiting.push({ batch, done, sinceMs, dueMs: sinceMs + this.syncMs });
-    this.#clock.setTimer(this.syncMs, () => this.#sync());
+    const waiting = { batch, done, sinceMs: this.#clock.nowMs(), isDue: false };
+    this.#waiting.push(waiting);
+    this.#clock.setTimer(this.syncMs, () => {
+      waiting.isDue = true;
+      this.#sync();
+    });
+  }
+
+  compact(index: number): void {
+    assert(index <= this.#lastIndex, 'compaction beyond the log', { index });
+    if (index <= this.#base.index) return;
+    const term = this.#termAt(index) as number;
+    this.#entries.splice(0, index - this.#base.index);
+    this.#base = { index, term };
   }
 
   /** The disk works again. */
@@ -77,18 +111,50 @@ export class MemoryWal implements Wal {
 
   #sync(): void {
     if (this.stalled || this.#closed) return;
-    const ready = this.#waiting.filter((each) => each.dueMs <= this.#clock.nowMs());
-    this.#waiting = this.#waiting.slice(ready.length);
+    // In order, also when a later write would have been faster.
+    const slow = this.#waiting.findIndex((each) => !each.isDue);
+    const ready = this.#waiting.splice(0, slow === -1 ? this.#waiting.length : slow);
     for (const { batch, done } of ready) {
       this.#store(batch);
       done();
     }
   }
 
-  #store(batch: WalBatch): void {
-    if (batch.hardState !== null) this.#hardState = batch.hardState;
-    const [first] = batch.entries;
-    if (first !== undefined) this.#entries.length = first.index - 1;
-    this.#entries.push(...batch.entries);
+  #store({ hardState, entries, base = null }: WalBatch): void {
+    const commitIndex = this.#hardState?.commitIndex ?? 0;
+    if (base !== null) {
+      assert(base.index >= commitIndex, 'base below the commit index', { ...base, commitIndex });
+      this.#startBehind(base);
+    }
+    const [first] = entries;
+    if (first !== undefined) {
+      assert(
+        first.index > this.#base.index && first.index <= this.#lastIndex + 1,
+        'gap in the log',
+      );
+      assert(first.index > commitIndex, 'a committed entry replaced', { index: first.index });
+      this.#entries.length = first.index - 1 - this.#base.index;
+      this.#entries.push(...entries);
+    }
+    if (hardState === null) return;
+    assert(hardState.term >= (this.#hardState?.term ?? 0), 'term went back', { ...hardState });
+    assert(hardState.commitIndex <= this.#lastIndex, 'commit beyond the log', { ...hardState });
+    this.#hardState = hardState;
+  }
+
+  #startBehind({ index, term }: LogPosition): void {
+    this.#base = { index, term };
+    this.#entries = [];
+  }
+
+  /** True when the state is ahead of the log or of another history. */
+  #reachesOnly(state: LogPosition): boolean {
+    if (state.index === 0) return false;
+    return state.index > this.#lastIndex || this.#termAt(state.index) !== state.term;
+  }
+
+  #termAt(index: number): number | null {
+    if (index === this.#base.index) return this.#base.term;
+    return this.#entries[index - this.#base.index - 1]?.term ?? null;
   }
 }

@@ -1,9 +1,11 @@
 import type { Bug } from './bug.ts';
 import { DISK_BUGS } from './disk.ts';
+import { INSIDE_BUGS } from './inside.ts';
 import { MACHINE_BUGS } from './machine.ts';
 import { MESSAGE_BUGS } from './messages.ts';
 import { RAFT_BUGS } from './raft.ts';
 import { CLIENT_BUGS, SERVICE_BUGS } from './service.ts';
+import { SNAPSHOT_BUGS } from './snapshots.ts';
 
 export type { Bug } from './bug.ts';
 
@@ -12,6 +14,8 @@ export const BUGS: readonly Bug[] = [
   ...DISK_BUGS,
   ...MESSAGE_BUGS,
   ...RAFT_BUGS,
+  ...INSIDE_BUGS,
+  ...SNAPSHOT_BUGS,
   ...MACHINE_BUGS,
   ...SERVICE_BUGS,
   ...CLIENT_BUGS,

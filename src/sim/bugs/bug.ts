@@ -1,11 +1,15 @@
 import type { PlanChanges } from '../plan.ts';
 import type { Planted } from '../planted.ts';
+import type { Patch } from './patch.ts';
 
-/** A mistake that some real system has made, planted from outside. */
+/** A mistake that some real system has made. */
 export interface Bug {
   /** The mistake as a sentence, without a full stop. */
   readonly name: string;
-  readonly planted: Planted;
+  /** Planted from outside, */
+  readonly planted?: Planted;
+  /** or within: a few words of the compiled code are others. */
+  readonly patches?: readonly Patch[];
   /** What its runs must have for the mistake to matter; default: three members. */
   readonly run?: PlanChanges;
 }

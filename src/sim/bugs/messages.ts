@@ -50,6 +50,7 @@ function sending(transport: Transport, change: Change): Transport {
   return {
     address: transport.address,
     send: (messages) => transport.send(messages.map(change).filter((message) => message !== null)),
+    sendBulk: (message) => transport.sendBulk(message),
     peerInfo: (memberId) => transport.peerInfo(memberId),
     connectedPeers: () => transport.connectedPeers(),
     setPeers: (peers) => transport.setPeers(peers),
@@ -63,6 +64,7 @@ function hearing(handlers: TransportHandlers, change: Change): TransportHandlers
       const changed = change(message);
       if (changed !== null) handlers.onMessage(changed);
     },
+    onBulk: (message) => handlers.onBulk(message),
     onUnreachable: (memberId) => handlers.onUnreachable(memberId),
   };
 }
@@ -126,6 +128,7 @@ function countingTwice(handlers: TransportHandlers): TransportHandlers {
       const isVote = message.type === 'requestVoteReply' || message.type === 'preVoteReply';
       if (isVote) handlers.onMessage({ ...message, from: neighbour(message) });
     },
+    onBulk: (message) => handlers.onBulk(message),
     onUnreachable: (memberId) => handlers.onUnreachable(memberId),
   };
 }

@@ -8,18 +8,24 @@ type Step =
   | { readonly type: 'remove'; readonly key: Uint8Array }
   | { readonly type: 'range'; readonly span: RangeSpan };
 
-/** What every `OrderedStore` promises, as tests; `create` makes an empty one. */
-export function testOrderedStore(name: string, create: () => OrderedStore): void {
+/** Makes an empty store; what it stands on is given back when the store is closed. */
+type Create = () => OrderedStore | Promise<OrderedStore>;
+
+/**
+ * What every `OrderedStore` promises, as tests. `runs`: how often the random ones try; fewer for a
+ * store that is slow to make.
+ */
+export function testOrderedStore(name: string, create: Create, runs = 150): void {
   describe(`OrderedStore: ${name}`, () => {
     testSingleEntries(create);
     testRanges(create);
-    testAgainstModel(create);
+    testAgainstModel(create, runs);
   });
 }
 
-function testSingleEntries(create: () => OrderedStore): void {
-  test('get returns what was put last, and null for what was never put or was removed', () => {
-    withStore(create, (store) => {
+function testSingleEntries(create: Create): void {
+  test('get returns what was put last, null for what was never put or was removed', async () => {
+    await withStore(create, (store) => {
       expect(store.get('t', text('a'))).toBeNull();
       store.put('t', text('a'), text('1'));
       store.put('t', text('a'), text('22'));
@@ -30,8 +36,8 @@ function testSingleEntries(create: () => OrderedStore): void {
     });
   });
 
-  test('put copies: the arrays given to it may be used again at once', () => {
-    withStore(create, (store) => {
+  test('put copies: the arrays given to it may be used again at once', async () => {
+    await withStore(create, (store) => {
       const key = text('a');
       const value = text('1');
       store.put('t', key, value);
@@ -41,8 +47,8 @@ function testSingleEntries(create: () => OrderedStore): void {
     });
   });
 
-  test('a view of one table may be put into another', () => {
-    withStore(create, (store) => {
+  test('a view of one table may be put into another', async () => {
+    await withStore(create, (store) => {
       store.put('one', text('k'), text('value'));
       store.put('two', text('k'), store.get('one', text('k')) ?? text(''));
       store.put('one', text('k'), text('other'));
@@ -50,8 +56,8 @@ function testSingleEntries(create: () => OrderedStore): void {
     });
   });
 
-  test('tables do not see each other', () => {
-    withStore(create, (store) => {
+  test('tables do not see each other', async () => {
+    await withStore(create, (store) => {
       store.put('one', text('k'), text('1'));
       expect(store.get('two', text('k'))).toBeNull();
       store.remove('two', text('k'));
@@ -60,8 +66,8 @@ function testSingleEntries(create: () => OrderedStore): void {
     });
   });
 
-  test('empty keys and values, zero bytes and 0xff bytes are kept apart', () => {
-    withStore(create, (store) => {
+  test('empty keys and values, zero bytes and 0xff bytes are kept apart', async () => {
+    await withStore(create, (store) => {
       const keys = [[], [0], [0, 0], [0, 0xff], [1], [0xff], [0xff, 0], [0xff, 0xff]];
       for (const key of keys) store.put('t', Uint8Array.from(key), Uint8Array.from(key));
       const entries = [...store.range('t', { from: text(''), to: null })];
@@ -70,8 +76,8 @@ function testSingleEntries(create: () => OrderedStore): void {
     });
   });
 
-  test('a value of a few megabytes comes back whole and can be replaced by an empty one', () => {
-    withStore(create, (store) => {
+  test('a value of some megabytes comes back whole, can be replaced by an empty one', async () => {
+    await withStore(create, (store) => {
       const large = new Uint8Array(3 * 1024 * 1024).fill(7);
       for (const key of ['a', 'b', 'c']) store.put('t', text(key), large);
       expect(compareBytes(store.get('t', text('b')) ?? text(''), large)).toBe(0);
@@ -81,17 +87,17 @@ function testSingleEntries(create: () => OrderedStore): void {
     });
   });
 
-  test('close may be called twice', () => {
-    const store = create();
+  test('close may be called twice', async () => {
+    const store = await create();
     store.put('t', text('a'), text('1'));
     store.close();
     store.close();
   });
 }
 
-function testRanges(create: () => OrderedStore): void {
-  test('from is inside and to is outside, upwards and downwards', () => {
-    withStore(create, (store) => {
+function testRanges(create: Create): void {
+  test('from is inside and to is outside, upwards and downwards', async () => {
+    await withStore(create, (store) => {
       for (const key of ['a', 'b', 'c', 'd']) store.put('t', text(key), text(key));
       const span = { from: text('b'), to: text('d') };
       expect(keysOf(store, span)).toEqual(['b', 'c']);
@@ -100,8 +106,8 @@ function testRanges(create: () => OrderedStore): void {
     });
   });
 
-  test('a span whose end is not above its start is empty', () => {
-    withStore(create, (store) => {
+  test('a span whose end is not above its start is empty', async () => {
+    await withStore(create, (store) => {
       for (const key of ['a', 'b', 'c']) store.put('t', text(key), text(key));
       for (const [from, to] of [
         ['b', 'b'],
@@ -116,8 +122,8 @@ function testRanges(create: () => OrderedStore): void {
     });
   });
 
-  test('an iteration may be left half-way, and the table changed afterwards', () => {
-    withStore(create, (store) => {
+  test('an iteration may be left half-way, and the table changed afterwards', async () => {
+    await withStore(create, (store) => {
       for (let i = 0; i < 1000; i++) store.put('t', text(`k${i}`), text('v'));
       for (const entry of store.range('t', { from: text(''), to: null })) {
         expect(entry.key.length).toBeGreaterThan(0);
@@ -128,8 +134,8 @@ function testRanges(create: () => OrderedStore): void {
     });
   });
 
-  test('changing the table while iterating is an error', () => {
-    withStore(create, (store) => {
+  test('changing the table while iterating is an error', async () => {
+    await withStore(create, (store) => {
       for (const key of ['a', 'b', 'c']) store.put('t', text(key), text(key));
       expect(() => {
         for (const _ of store.range('t', { from: text(''), to: null })) {
@@ -140,23 +146,23 @@ function testRanges(create: () => OrderedStore): void {
   });
 }
 
-function testAgainstModel(create: () => OrderedStore): void {
-  test('any steps leave what a sorted array holds after them', () => {
-    fc.assert(
-      fc.property(fc.array(step(), { maxLength: 120 }), (steps) => {
-        withStore(create, (store) => {
+function testAgainstModel(create: Create, runs: number): void {
+  test('any steps leave what a sorted array holds after them', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(step(), { maxLength: 120 }), async (steps) => {
+        await withStore(create, (store) => {
           const model = new SortedArray();
           for (const next of steps) run(store, model, next);
           expectSame(store, model, { from: text(''), to: null });
         });
       }),
-      { numRuns: 150 },
+      { numRuns: runs },
     );
   });
 
   for (const order of ['ascending', 'descending', 'random'] as const) {
-    test(`20,000 ${order} keys, most removed again: every entry, range and count is right`, () => {
-      withStore(create, (store) => {
+    test(`20,000 ${order} keys, most removed: entries, ranges, counts are right`, async () => {
+      await withStore(create, (store) => {
         const model = new Map<string, Uint8Array>();
         const prng = new Prng(42);
         for (let i = 0; i < 20_000; i++) {
@@ -283,8 +289,8 @@ function text(string: string): Uint8Array {
 }
 
 /** Runs `body` on a new store and closes it. */
-function withStore(create: () => OrderedStore, body: (store: OrderedStore) => void): void {
-  const store = create();
+async function withStore(create: Create, body: (store: OrderedStore) => void): Promise<void> {
+  const store = await create();
   try {
     body(store);
   } finally {

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import type { ConfChange, Entry, MemberChange, Message } from '../../raft/index.ts';
+import type { BulkMessage, PeerMessage } from '../types.ts';
 
 const id = fc.bigInt({ min: 1n, max: 2n ** 64n - 1n });
 const anyTerm = fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER });
@@ -69,7 +70,7 @@ const appendEntries: fc.Arbitrary<Message> = fc
 
 const reply = { ...envelope, type: fc.constant('appendEntriesReply') };
 
-/** Every message that members may send. */
+/** Every message of Raft that members may send. */
 export const anyMessage: fc.Arbitrary<Message> = fc.oneof(
   { weight: 4, arbitrary: appendEntries },
   fc.record({
@@ -111,3 +112,56 @@ export const anyMessage: fc.Arbitrary<Message> = fc.oneof(
     readIndex: optional,
   }),
 ) as fc.Arbitrary<Message>;
+
+const transfer = { from: id, to: id, transferId: anyIndex };
+
+/** Every message that is none of Raft's. */
+export const anyBulkMessage: fc.Arbitrary<BulkMessage> = fc.oneof(
+  fc
+    .record({
+      type: fc.constant('snapshotChunk'),
+      ...transfer,
+      terms: fc.tuple(anyTerm, anyTerm),
+      index: anyIndex,
+      confState,
+      sequence: anyIndex,
+      last: fc.boolean(),
+      data: bytes,
+    })
+    .map(({ terms, index, confState, ...message }) => {
+      const position = { index, term: Math.min(...terms), confState };
+      return { ...message, term: Math.max(...terms), position };
+    }),
+  fc.record({
+    type: fc.constant('snapshotChunkReply'),
+    ...transfer,
+    nextSequence: anyIndex,
+    status: fc.constantFrom('more', 'installed', 'refused'),
+  }),
+  fc.record({
+    type: fc.constant('stateHash'),
+    from: id,
+    to: id,
+    index: anyIndex,
+    hash: fc.uint8Array({ minLength: 16, maxLength: 16 }),
+  }),
+  fc.record({
+    type: fc.constant('forward'),
+    from: id,
+    to: id,
+    firstId: anyIndex,
+    commands: fc.array(bytes, { maxLength: 5 }),
+  }),
+  fc.record({
+    type: fc.constant('forwardReply'),
+    from: id,
+    to: id,
+    answers: fc.array(fc.record({ id: anyIndex, answer: fc.option(bytes) }), { maxLength: 5 }),
+  }),
+) as fc.Arbitrary<BulkMessage>;
+
+/** Everything that may stand in a message's frame. */
+export const anyPeerMessage: fc.Arbitrary<PeerMessage> = fc.oneof(
+  { weight: 3, arbitrary: anyMessage },
+  anyBulkMessage,
+);

@@ -1,5 +1,5 @@
 /** A clock, a network, members and messages for tests: no sockets, no real time. */
-export { anyMessage } from './arbitraries.ts';
+export { anyBulkMessage, anyMessage, anyPeerMessage } from './arbitraries.ts';
 export { FakeClock } from './fake-clock.ts';
 export { type MemoryConnection, MemoryNetwork } from './memory-network.ts';
 export { rawFrame } from './raw-frame.ts';
@@ -7,6 +7,7 @@ export {
   append,
   Caller,
   CLUSTER,
+  chunk,
   heartbeat,
   host,
   type LogLine,

@@ -21,6 +21,8 @@ export class MemoryNetwork {
   readonly latencyMs: number;
   /** Changes bytes on their way; the identity unless a test replaces it. */
   tamper: (bytes: Uint8Array, from: string, to: string) => Uint8Array = (bytes) => bytes;
+  /** Whether a host can prove to be another; everybody unless a test replaces it. */
+  provesHost: (claimed: string, host: string) => boolean = () => true;
   readonly listeners = new Map<string, (connection: Connection) => void>();
   readonly #cuts = new Set<string>();
   readonly #ends = new Set<MemoryConnection>();
@@ -125,6 +127,8 @@ export class MemoryConnection implements Connection {
   #waitsForDrain = false;
   /** Tries to reach the listener; null once that is over. */
   #dialling: (() => boolean) | null = null;
+  /** When the listener can have been reached at the earliest. */
+  #dialDueMs = 0;
 
   constructor(network: MemoryNetwork, host: string, remote: string) {
     this.#network = network;
@@ -143,8 +147,10 @@ export class MemoryConnection implements Connection {
   }
 
   dial(reach: () => boolean): void {
+    const { clock, latencyMs } = this.#network;
     this.#dialling = reach;
-    this.#network.clock.setTimer(this.#network.latencyMs * 2, () => this.deliver());
+    this.#dialDueMs = clock.nowMs() + latencyMs * 2;
+    clock.setTimer(latencyMs * 2, () => this.deliver());
   }
 
   get bufferedBytes(): number {
@@ -167,6 +173,10 @@ export class MemoryConnection implements Connection {
     this.#send({ bytes: this.#network.tamper(bytes, this.host, this.#far?.host ?? '') });
     this.#waitsForDrain = this.bufferedBytes > 0;
     return !this.#waitsForDrain;
+  }
+
+  provesHost(host: string): boolean {
+    return this.#network.provesHost(host, this.#far?.host ?? '');
   }
 
   destroy(): void {
@@ -218,7 +228,7 @@ export class MemoryConnection implements Connection {
       [this.host, far.host],
       [far.host, this.host],
     ].some(([from, to]) => isCut.call(this.#network, from ?? '', to ?? ''));
-    if (cut) return;
+    if (cut || this.#network.clock.nowMs() < this.#dialDueMs) return;
     this.#dialling = null;
     if (reach()) return this.#handlers?.onOpen?.();
     this.#closed = true;

@@ -5,7 +5,14 @@ import { decodeFrame, type Frame, FrameReader, FrameWriter } from '../frame.ts';
 import { type Hello, helloOf } from '../handshake.ts';
 import type { TransportLimits } from '../limits.ts';
 import { openTransport } from '../transport.ts';
-import type { PeerTransport, TransportHandlers, TransportSelf } from '../types.ts';
+import type {
+  BulkMessage,
+  PeerMessage,
+  PeerTransport,
+  SnapshotChunk,
+  TransportHandlers,
+  TransportSelf,
+} from '../types.ts';
 import { FakeClock } from './fake-clock.ts';
 import { type MemoryConnection, MemoryNetwork } from './memory-network.ts';
 
@@ -16,6 +23,8 @@ const PORT = 7;
 export interface Member {
   readonly transport: PeerTransport;
   readonly received: Message[];
+  /** What came for `onBulk`. */
+  readonly bulk: BulkMessage[];
   readonly unreachable: bigint[];
 }
 
@@ -77,9 +86,11 @@ export class World {
       limits?: Partial<TransportLimits>;
       self?: Partial<TransportSelf>;
       handlers?: Partial<TransportHandlers>;
+      alsoListen?: readonly Address[];
     } = {},
   ): Promise<Member> {
     const received: Message[] = [];
+    const bulk: BulkMessage[] = [];
     const unreachable: bigint[] = [];
     const transport = await openTransport({
       network: this.network.host(host(id)),
@@ -87,16 +98,18 @@ export class World {
       random: seededRandom(Number(id)),
       log: this.log,
       listen: this.address(id),
+      alsoListen: changes.alsoListen ?? [],
       self: { ...this.self(id), ...changes.self },
       peers: peers.map((memberId) => ({ memberId, address: this.address(memberId) })),
       limits: changes.limits ?? {},
       handlers: {
         onMessage: (message) => received.push(message),
+        onBulk: (message) => bulk.push(message),
         onUnreachable: (memberId) => unreachable.push(memberId),
         ...changes.handlers,
       },
     });
-    return { transport, received, unreachable };
+    return { transport, received, bulk, unreachable };
   }
 
   /** Two members that know each other, connected. */
@@ -164,7 +177,7 @@ export class Caller {
     this.connection.write(new FrameWriter().handshake(hello));
   }
 
-  send(...messages: readonly Message[]): void {
+  send(...messages: readonly PeerMessage[]): void {
     this.connection.write(new FrameWriter().messages(messages, 1024));
   }
 
@@ -194,4 +207,19 @@ export function append(from: bigint, to: bigint, index = 1, bytes = 10): Message
   const prevLogTerm = index === 1 ? 0 : 1;
   const place = { prevLogIndex: index - 1, prevLogTerm, leaderCommit: 0 };
   return { type: 'appendEntries', from, to, term: 1, ...place, entries: [entry] };
+}
+
+/** A chunk of `bytes` bytes, the `sequence`-th of transfer 1. */
+export function chunk(from: bigint, to: bigint, sequence = 0, bytes = 10): SnapshotChunk {
+  const confState = {
+    voters: [1n, 2n],
+    outgoingVoters: [],
+    learners: [],
+    learnersNext: [],
+    autoLeave: false,
+  };
+  const head = { type: 'snapshotChunk', from, to, transferId: 1, term: 1 } as const;
+  const position = { index: 7, term: 1, confState };
+  const data = new Uint8Array(bytes).fill(sequence);
+  return { ...head, position, sequence, last: false, data };
 }

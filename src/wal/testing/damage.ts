@@ -4,13 +4,14 @@ import { DATA, fingerprint, IDENTITY } from './fixture.ts';
 /** A log's segments, from the first to the last. */
 export type Segments = readonly Uint8Array[];
 
-/** What reading a log comes to: its content, or the error's code. */
-export function readSegments(segments: Segments): string {
+/** What reading a log, whose first segment has the number `first`, comes to: its content. */
+export function readSegments(segments: Segments, first = 1): string {
   const reader = new LogReader(`${DATA}/wal`, IDENTITY);
   segments.forEach((bytes, i) => {
-    reader.read(i + 1, bytes);
+    reader.read(first + i, bytes);
   });
-  return fingerprint(reader.finish());
+  const { head, content } = reader.finish();
+  return fingerprint({ hardState: head.hardState, entries: content.entries });
 }
 
 /** The segments with one of them changed by `damage`, which gets a copy of it. */

@@ -1,7 +1,15 @@
 import { silentLog } from '../../io/index.ts';
 import { type MemoryDisk, memoryDisk } from '../../io/memory-disk.ts';
 import type { ConfState, Entry, HardState } from '../../raft/index.ts';
-import { type OpenWalOptions, openWal, type Wal, type WalBatch, type WalLimits } from '../index.ts';
+import {
+  type LogPosition,
+  type OpenWalOptions,
+  openWal,
+  type Wal,
+  type WalBatch,
+  type WalLimits,
+  type WalPlace,
+} from '../index.ts';
 import { TestClock } from './test-clock.ts';
 
 export const DATA = '/data';
@@ -13,6 +21,11 @@ export const CONF_STATE: ConfState = {
   learnersNext: [],
   autoLeave: false,
 };
+
+/** Where the log of all tests is. */
+export function place(disk: MemoryDisk): WalPlace {
+  return { disk, log: silentLog, directory: DATA, identity: IDENTITY };
+}
 
 /** An opened log and everything around it. */
 export interface Opened {
@@ -31,11 +44,8 @@ export async function open(
   const clock = new TestClock();
   const failures: Error[] = [];
   const wal = await openWal({
-    disk,
+    ...place(disk),
     clock,
-    log: silentLog,
-    directory: DATA,
-    identity: IDENTITY,
     confState: CONF_STATE,
     limits,
     onFailure: (error) => failures.push(error),
@@ -65,23 +75,46 @@ export function filler(length: number, seed: number): Uint8Array {
 
 /** What a log holds, in a form that can be compared. */
 export interface Content {
+  /** Behind which it last started anew. */
+  readonly base?: LogPosition | null;
   readonly hardState: HardState | null;
   readonly entries: readonly Entry[];
 }
 
+const EMPTY: Content = { base: null, hardState: null, entries: [] };
+
 /** The content after each batch: [0] for none, [n] after n of them. */
-export function contents(batches: readonly WalBatch[], from?: Content): Content[] {
-  const all: Content[] = [from ?? { hardState: null, entries: [] }];
+export function contents(batches: readonly WalBatch[], from: Content = EMPTY): Content[] {
+  const all: Content[] = [from];
   for (const batch of batches) {
-    const last = all.at(-1) ?? { hardState: null, entries: [] };
-    const first = batch.entries[0];
-    const kept = first === undefined ? last.entries : last.entries.slice(0, first.index - 1);
+    const last = all.at(-1) ?? EMPTY;
+    const restart = batch.base ?? null;
+    const first = batch.entries[0]?.index ?? Number.POSITIVE_INFINITY;
+    const kept = restart === null ? last.entries.filter(({ index }) => index < first) : [];
     all.push({
+      base: restart ?? last.base ?? null,
       hardState: batch.hardState ?? last.hardState,
       entries: [...kept, ...batch.entries],
     });
   }
   return all;
+}
+
+/** What a start must give back of `content` when the state machine stands at `state`. */
+export function seenFrom(content: Content, state: LogPosition | null): Content {
+  if (state === null) return content;
+  const { entries, base } = content;
+  const was = content.hardState ?? { term: 0, vote: null, commitIndex: 0 };
+  const hardState = {
+    term: Math.max(was.term, state.term),
+    vote: state.term > was.term ? null : was.vote,
+    commitIndex: Math.max(was.commitIndex, state.index),
+  };
+  const lastIndex = entries.at(-1)?.index ?? base?.index ?? 0;
+  const same = entries.find(({ index }) => index === state.index);
+  const isBehind = state.index > lastIndex || (same !== undefined && same.term !== state.term);
+  if (isBehind) return { base: state, hardState, entries: [] };
+  return { ...content, hardState, entries: entries.filter(({ index }) => index > state.index) };
 }
 
 /** Two contents are equal exactly if this text is. */
@@ -91,6 +124,22 @@ export function fingerprint({ hardState, entries }: Content): string {
     return value instanceof Uint8Array ? Buffer.from(value).toString('latin1') : value;
   };
   return JSON.stringify({ hardState, entries }, replace);
+}
+
+/** The same batches with higher indexes and terms: they follow a log that ends there. */
+export function moved(batches: readonly WalBatch[], by: LogPosition): WalBatch[] {
+  return batches.map(({ hardState, entries }) => ({
+    hardState: hardState && {
+      ...hardState,
+      term: hardState.term + by.term,
+      commitIndex: hardState.commitIndex + by.index,
+    },
+    entries: entries.map((entry) => ({
+      ...entry,
+      index: entry.index + by.index,
+      term: entry.term + by.term,
+    })),
+  }));
 }
 
 /**

@@ -1,30 +1,27 @@
 /*
- * What the state machine costs: `node --expose-gc src/kv/testing/measure.ts` (a Node that strips
- * types, ≥ 22.18). Prints microseconds of processor time (all threads, the collector's too) per
- * command, and bytes per session. Processor time: other programs on the machine disturb it less.
+ * What the state machine costs.
+ *
+ *   npm run build && node --expose-gc bench/state-machine.js
+ *
+ * Prints microseconds of processor time (all threads, the collector's too) per command, and bytes
+ * per session. Processor time: other programs on the machine disturb it less.
  */
-import {
-  type Command,
-  encodeCommand,
-  type KeyRange,
-  type Query,
-  singleKey,
-} from '../../api/index.ts';
-import { Prng } from '../../lib/index.ts';
-import { memoryStore } from '../../store/index.ts';
-import { KvStateMachine } from '../index.ts';
+import { encodeCommand, singleKey } from '../dist/api/index.js';
+import { KvStateMachine } from '../dist/kv/index.js';
+import { Prng } from '../dist/lib/index.js';
+import { memoryStore } from '../dist/store/index.js';
 
 const KEYS = 100_000;
 const BATCH = 100;
 const CHUNK = 1000;
 const VALUE = new Uint8Array(128).fill(0x76);
 
-function key(n: number): Uint8Array {
+function key(n) {
   return new TextEncoder().encode(`user/${String(n).padStart(11, '0')}`);
 }
 
 /** Applies `count` commands; making and encoding them, a few at a time, is not measured. */
-function measure(title: string, count: number, make: (i: number) => Command, batch = BATCH): void {
+function measure(title, count, make, batch = BATCH) {
   let costUs = 0;
   for (let done = 0; done < count; done += CHUNK) {
     const chunk = Array.from({ length: Math.min(CHUNK, count - done) }, (_, i) => make(done + i));
@@ -32,14 +29,14 @@ function measure(title: string, count: number, make: (i: number) => Command, bat
     costUs += costOf(() => {
       for (let i = 0; i < encoded.length; i += batch) {
         const commands = encoded.slice(i, i + batch);
-        machine.apply({ index: ++index, term: 1, timeMs: index, commands });
+        machine.apply({ index: ++index, term: 1, timeMs: index, commands, conf: null });
       }
     });
   }
   console.log(`${title.padEnd(58)} ${(costUs / count).toFixed(2)} µs`);
 }
 
-function measureQueries(title: string, make: (i: number) => Query): void {
+function measureQueries(title, make) {
   let costUs = 0;
   for (let done = 0; done < KEYS; done += CHUNK) {
     const queries = Array.from({ length: CHUNK }, (_, i) => make(done + i));
@@ -50,24 +47,24 @@ function measureQueries(title: string, make: (i: number) => Query): void {
   console.log(`${title.padEnd(58)} ${(costUs / KEYS).toFixed(2)} µs`);
 }
 
-function costOf(run: () => void): number {
+function costOf(run) {
   const started = process.cpuUsage();
   run();
   const { user, system } = process.cpuUsage(started);
   return user + system;
 }
 
-function session(seq: number, window = 100) {
+function session(seq, window = 100) {
   return { sessionId: 1, incarnation: 1, seq, ackedSeq: Math.max(0, seq - window) };
 }
 
-function nonce(n: number): Uint8Array {
+function nonce(n) {
   const bytes = new Uint8Array(16);
   new DataView(bytes.buffer).setUint32(0, Math.imul(n, 0x9e3779b1));
   return bytes;
 }
 
-function open(n: number): Command {
+function open(n) {
   return { type: 'openSession', name: new Uint8Array(0), nonce: nonce(n), ttlMs: 1e9 };
 }
 
@@ -76,8 +73,8 @@ const prng = new Prng(1);
 let index = 0;
 let seq = 0;
 
-function put(keyNumber: number, ref: ReturnType<typeof session> | null): Command {
-  const operation = { type: 'put', key: key(keyNumber), value: VALUE, prevKv: false } as const;
+function put(keyNumber, ref) {
+  const operation = { type: 'put', key: key(keyNumber), value: VALUE, prevKv: false };
   return { type: 'operation', session: ref, operation };
 }
 
@@ -103,7 +100,7 @@ measure('skip, session', KEYS, () => ({
 measureQueries('get of one of 100k keys', () => query(singleKey(key(prng.below(KEYS))), false));
 measureQueries('count of 0 to 100k keys', (i) => query({ from: key(i), to: null }, true));
 
-function query(range: KeyRange, countOnly: boolean): Query {
+function query(range, countOnly) {
   const what = {
     type: 'range',
     range,
@@ -111,11 +108,11 @@ function query(range: KeyRange, countOnly: boolean): Query {
     revision: null,
     keysOnly: false,
     countOnly,
-  } as const;
+  };
   return { serializable: true, query: what };
 }
 
-const memoryBytes = (): number => {
+const memoryBytes = () => {
   for (let i = 0; i < 3; i++) globalThis.gc?.();
   const { heapUsed, external } = process.memoryUsage();
   return heapUsed + external;

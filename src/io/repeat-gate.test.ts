@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { RepeatGate } from './context.ts';
-import { FakeClock, RecordingLog } from './testing/index.ts';
+import { FakeClock, RecordingLog } from '../transport/testing/index.ts';
+import { RepeatGate } from './repeat-gate.ts';
 
 function gated() {
   const clock = new FakeClock();

@@ -1,0 +1,133 @@
+import {
+  type Answer,
+  type ClusterMember,
+  encodeCommand,
+  type KvService,
+  type Operation,
+  type Query,
+  type StateFeed,
+} from '../api/index.ts';
+import {
+  GRPC_STATUS,
+  type GrpcCall,
+  GrpcError,
+  type GrpcMethod,
+  type GrpcUnaryMethod,
+} from '../grpc/index.ts';
+import type { Clock, Random } from '../io/index.ts';
+import { DecodeError } from '../lib/index.ts';
+import type { Draft, MessageType } from './codec.ts';
+import { etcdError, expectAnswer } from './errors.ts';
+import type { EtcdLimits } from './limits.ts';
+import type { ResponseHeader } from './messages/common.ts';
+
+/** The member behind the services, as far as clients of etcd look at it. */
+export interface EtcdMember {
+  readonly clusterId: bigint;
+  readonly memberId: bigint;
+  /** Raft's, now. */
+  readonly term: number;
+  readonly hasLeader: boolean;
+  /** Takes commands at any member: one that does not lead passes them on. */
+  readonly service: KvService;
+  readonly feed: StateFeed;
+  members(): readonly ClusterMember[];
+  /** Bytes of the state: in use, and of its file. */
+  usage(): { readonly usedBytes: number; readonly fileBytes: number };
+  /** The quota is reached: only what frees space is taken. */
+  isOutOfSpace(): boolean;
+  /** Starts handing leadership over; false when that cannot be from here or to there. */
+  transferLeadership(to: bigint): boolean;
+}
+
+/** What every service stands on. */
+export interface EtcdContext {
+  readonly member: EtcdMember;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly limits: EtcdLimits;
+}
+
+/** The methods of one service, by name. */
+export type Methods = Readonly<Record<string, GrpcMethod>>;
+
+/** The head of an answer to a request that was served at `revision`. */
+export function headerOf({ member }: EtcdContext, revision: number): ResponseHeader {
+  const { clusterId, memberId, term } = member;
+  return { cluster_id: clusterId, member_id: memberId, revision, raft_term: term };
+}
+
+/** The head of an answer about the cluster and not the store: it has no revision. */
+export function clusterHeaderOf(context: EtcdContext): ResponseHeader {
+  return headerOf(context, 0);
+}
+
+/** A method with one request and one response. */
+export function unary<Request, Response>(
+  context: EtcdContext,
+  types: { readonly request: MessageType<Request>; readonly response: MessageType<Response> },
+  handle: (request: Request) => Promise<Draft<Response>>,
+): GrpcUnaryMethod {
+  return {
+    type: 'unary',
+    async handle(bytes, call) {
+      demandLeader(context, call);
+      return types.response.encode(await handle(decoded(types.request, bytes)));
+    },
+  };
+}
+
+/**
+ * The request; bytes are views of the message.
+ * @throws GrpcError for bytes that are none.
+ */
+export function decoded<T>(type: MessageType<T>, bytes: Uint8Array): T {
+  try {
+    return type.decode(bytes);
+  } catch (cause) {
+    if (!(cause instanceof DecodeError)) throw cause;
+    const text = `grpc: failed to unmarshal the received message: ${cause.message}`;
+    throw new GrpcError('INTERNAL', text, { cause });
+  }
+}
+
+/** A client may ask for a member that knows a leader: metadata `hasleader: true`. */
+export function wantsLeader(call: Pick<GrpcCall, 'metadata'>): boolean {
+  return call.metadata('hasleader') === 'true';
+}
+
+export const NO_LEADER: GrpcError = etcdError('UNAVAILABLE', 'no leader');
+
+/** @throws GrpcError when the client asked for a leader and none is known. */
+export function demandLeader({ member }: EtcdContext, call: GrpcCall): void {
+  if (wantsLeader(call) && !member.hasLeader) throw NO_LEADER;
+}
+
+/** Executes an operation; rejects with a GrpcError when it is refused. */
+export async function execute<T extends Operation['type']>(
+  { member }: EtcdContext,
+  operation: Operation & { readonly type: T },
+): Promise<Answer & { readonly type: T }> {
+  const command = encodeCommand({ type: 'operation', session: null, operation });
+  const answer = await new Promise<Uint8Array>((resolve) => {
+    member.service.execute(command, resolve);
+  });
+  return expectAnswer(answer, operation.type);
+}
+
+/** Answers a query; rejects with a GrpcError when it is refused. */
+export async function ask<T extends Query['query']['type']>(
+  { member }: EtcdContext,
+  query: Query['query'] & { readonly type: T },
+  { serializable = false }: { readonly serializable?: boolean } = {},
+): Promise<Answer & { readonly type: T }> {
+  const answer = await new Promise<Uint8Array>((resolve) => {
+    member.service.read({ serializable, query }, resolve);
+  });
+  return expectAnswer(answer, query.type);
+}
+
+/** True when the error is that of this status. */
+export function isStatus(error: unknown, status: keyof typeof GRPC_STATUS): error is GrpcError {
+  return error instanceof GrpcError && error.code === GRPC_STATUS[status];
+}

@@ -1,0 +1,230 @@
+import type { Disk, Log } from '../io/index.ts';
+import { type KvPosition, KvStateMachine, positionOf } from '../kv/index.ts';
+import { assert, ByteReader, ByteWriter } from '../lib/index.ts';
+import { type ConfState, decodeConfState, encodeConfState } from '../raft/index.ts';
+import type {
+  CommandBatch,
+  SnapshotReader,
+  SnapshotWriter,
+  StateMachine,
+  StatePosition,
+} from '../replica/index.ts';
+import {
+  type DurableStore,
+  type Engines,
+  type FreshState,
+  openStateHome,
+  restoreSnapshot,
+  type StateHome,
+  writeSnapshot,
+} from '../store/index.ts';
+import { decodeSnapshotMeta, encodeSnapshotMeta, isStateOf } from './snapshot-meta.ts';
+
+/** Bytes of one piece of a snapshot on its way to another member; bounds what one turn costs. */
+const CHUNK_BYTES_MAX = 256 * 1024;
+
+/** Where a member's state is, and what it is kept with. */
+export interface MemberStateOptions {
+  readonly disk: Disk;
+  readonly engines: Engines;
+  readonly log: Log;
+  /** The member's data directory; the state takes the folder `state` in it. */
+  readonly directory: string;
+  readonly clusterId: bigint;
+}
+
+/**
+ * The key/value machine on a durable store, as a replica drives it. What is applied is in memory at
+ * once and durable after the next flush; the log holds whatever is between. A snapshot of another
+ * member is built beside the own state and takes its place in one step.
+ */
+export class MemberState implements StateMachine {
+  readonly #options: MemberStateOptions;
+  readonly #home: StateHome;
+  #store: DurableStore;
+  #machine: KvStateMachine;
+  #durable: StatePosition;
+  #appliedIndex: number;
+  /** A flush or an installation is under way; the next ones wait. */
+  #isBusy = false;
+  readonly #waiting: (() => void)[] = [];
+  #closing: Promise<void> | null = null;
+  /** Told after every batch, and after the state of another member took this one's place. */
+  onApplied: ((index: number) => void) | null = null;
+  /** Told whenever more has become durable. */
+  onFlushed: (() => void) | null = null;
+
+  private constructor(options: MemberStateOptions, home: StateHome) {
+    this.#options = options;
+    this.#home = home;
+    this.#store = home.current;
+    this.#machine = new KvStateMachine({ store: this.#store });
+    this.#durable = statePosition(this.#machine.position);
+    this.#appliedIndex = this.#durable.index;
+  }
+
+  /** @throws StoreError */
+  static async open(options: MemberStateOptions): Promise<MemberState> {
+    const { disk, engines, log } = options;
+    const directory = `${options.directory}/state`;
+    const home = await openStateHome({ disk, engines, log, directory });
+    try {
+      return new MemberState(options, home);
+    } catch (error) {
+      await home.close();
+      throw error;
+    }
+  }
+
+  /** The machine in force: another one after a snapshot was installed. */
+  get machine(): KvStateMachine {
+    return this.#machine;
+  }
+
+  /** Index of the last entry in the machine. */
+  get appliedIndex(): number {
+    return this.#appliedIndex;
+  }
+
+  get store(): DurableStore {
+    return this.#store;
+  }
+
+  get durable(): StatePosition {
+    return this.#durable;
+  }
+
+  get logTimeMs(): number {
+    return this.#machine.logTimeMs;
+  }
+
+  get unflushedBytes(): number {
+    return this.#store.unflushedBytes;
+  }
+
+  apply({ index, term, timeMs, commands, confState }: CommandBatch): Uint8Array[] {
+    const conf = confState === null ? null : encoded(confState);
+    const answers = this.#machine.apply({ index, term, timeMs, commands, conf });
+    this.#appliedIndex = index;
+    this.onApplied?.(index);
+    return answers;
+  }
+
+  /** One after the other, whoever asks: a replica, or an operator who wants a snapshot. */
+  flush(done: (error: Error | null) => void): void {
+    this.#exclusively((finished) => {
+      if (this.#closing !== null) {
+        finished();
+        queueMicrotask(() => done(new Error('the state is closed')));
+        return;
+      }
+      const position = statePosition(this.#machine.position);
+      this.#store.flush((error) => {
+        if (error === null) {
+          this.#durable = position;
+          this.onFlushed?.();
+        }
+        finished();
+        done(error);
+      });
+    });
+  }
+
+  readSnapshot(): SnapshotReader {
+    const view = this.#store.view();
+    const position = positionOf((table, key) => view.get(table, key));
+    const { clusterId } = this.#options;
+    const meta = encodeSnapshotMeta({ clusterId, position });
+    const stream = writeSnapshot(view, { meta, chunkBytesMax: CHUNK_BYTES_MAX });
+    return {
+      position: statePosition(position),
+      next: () => stream.next(),
+      close: () => stream.close(),
+    };
+  }
+
+  receiveSnapshot(done: (error: Error | null, writer: SnapshotWriter | null) => void): void {
+    this.#home.create().then(
+      (fresh) => done(null, this.#writer(fresh)),
+      (error: Error) => done(error, null),
+    );
+  }
+
+  /** Waits for a flush under way, and ends snapshots. Safe to call twice. */
+  close(): Promise<void> {
+    this.#closing ??= this.#home.close();
+    return this.#closing;
+  }
+
+  /** Runs what may not meet another of its kind when the one before has finished. */
+  #exclusively(run: (finished: () => void) => void): void {
+    if (this.#isBusy) {
+      this.#waiting.push(() => this.#exclusively(run));
+      return;
+    }
+    this.#isBusy = true;
+    run(() => {
+      this.#isBusy = false;
+      this.#waiting.shift()?.();
+    });
+  }
+
+  #writer(fresh: FreshState): SnapshotWriter {
+    const restore = restoreSnapshot(fresh.engine);
+    return {
+      write: (chunk, done) => restore.write(chunk, done),
+      finish: (done) =>
+        restore.finish((error) => done(error ?? this.#problemOf(fresh, restore.meta))),
+      install: (done) => {
+        this.#exclusively((finished) => {
+          const end = (error: Error | null): void => {
+            finished();
+            done(error);
+          };
+          fresh.adopt((store) => this.#replace(store)).then(() => end(null), end);
+        });
+      },
+      discard: (done) => {
+        fresh.discard().then(() => done(null), done);
+      },
+    };
+  }
+
+  /** A snapshot whose rows are not what its head says, or of another cluster; null: all is well. */
+  #problemOf(fresh: FreshState, meta: Uint8Array | null): Error | null {
+    if (meta === null) return new Error('the snapshot has no head');
+    const claimed = decodeSnapshotMeta(meta);
+    if (claimed.clusterId !== this.#options.clusterId) {
+      return new Error('the snapshot is of another cluster');
+    }
+    const found = positionOf((table, key) => fresh.engine.get(table, key));
+    if (isStateOf(claimed, found)) return null;
+    return new Error('the snapshot holds another state than its head says');
+  }
+
+  #replace(store: DurableStore): void {
+    this.#store = store;
+    const machine = new KvStateMachine({ store });
+    const durable = statePosition(machine.position);
+    assert(durable.index > this.#appliedIndex, 'an older state was installed', {
+      installed: durable.index,
+      applied: this.#appliedIndex,
+    });
+    this.#machine = machine;
+    this.#durable = durable;
+    this.#appliedIndex = durable.index;
+    this.onApplied?.(durable.index);
+    this.onFlushed?.();
+  }
+}
+
+function statePosition({ index, term, conf }: KvPosition): StatePosition {
+  const confState = conf === null ? null : decodeConfState(new ByteReader(conf));
+  return { index, term, confState };
+}
+
+function encoded(confState: ConfState): Uint8Array {
+  const writer = new ByteWriter();
+  encodeConfState(writer, confState);
+  return writer.finish();
+}

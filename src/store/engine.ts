@@ -1,0 +1,283 @@
+import { assert, type Deferred, deferred, utf8Bytes, utf8String } from '../lib/index.ts';
+import { corruptState, StoreError, storeError, versionError } from './error.ts';
+import { TABLE_NAME_BYTES_MAX, TABLES_MAX } from './limits.ts';
+import type { RawChange, RawStore, RawView } from './raw-store.ts';
+import { checkedValue, RowPacker, rawKey, rawSpan } from './row.ts';
+import type {
+  Change,
+  Done,
+  Engine,
+  EngineUsage,
+  EngineView,
+  KeySpan,
+  RangeSpan,
+  Row,
+  StoreEntry,
+} from './types.ts';
+
+/** Table 0 is the engine's own: the format under the empty key, else table name → number. */
+const CATALOG = 0;
+const FORMAT = 1;
+const FORMAT_KEY = new Uint8Array(0);
+const CATALOG_SPAN = rawSpan(CATALOG, { from: FORMAT_KEY, to: null });
+
+/** Reads or, with `create`, writes what every engine begins with: its format. */
+export async function openEngine(raw: RawStore, { create }: { create: boolean }): Promise<Engine> {
+  const engine = new StoredEngine(raw);
+  try {
+    if (create) await engine.writeFormat();
+    else engine.readCatalog();
+    return engine;
+  } catch (cause) {
+    await engine.close();
+    throw storeError(cause, raw.path);
+  }
+}
+
+/** Tables, checksums and the life of a commit, on a raw store. */
+class StoredEngine implements Engine {
+  readonly #raw: RawStore;
+  /** Tables that have a number; only grows, and only by finished commits. */
+  readonly #tables = new Map<string, number>();
+  readonly #views = new Set<StoredView>();
+  /** Shared with views and iterations, which may not touch a closed file. */
+  readonly #life = { isOver: false };
+  /** The state that is read: it changes when a commit's `done` is called, not before. */
+  #current: StoredView;
+  /** A commit under way, settled when its `done` has been called. */
+  #busy: Deferred<void> | null = null;
+  /** The first error of the disk: no commit after it. */
+  #failure: StoreError | null = null;
+  #closing: Promise<void> | null = null;
+
+  constructor(raw: RawStore) {
+    this.#raw = raw;
+    this.#current = this.#openView();
+  }
+
+  get(table: string, key: Uint8Array): Uint8Array | null {
+    return this.#current.get(table, key);
+  }
+
+  range(table: string, span: RangeSpan): Iterable<StoreEntry> {
+    return this.#current.range(table, span);
+  }
+
+  count(table: string, span: KeySpan): number {
+    return this.#current.count(table, span);
+  }
+
+  view(): EngineView {
+    assert(this.#closing === null, 'engine is closed');
+    return this.#openView();
+  }
+
+  usage(): EngineUsage {
+    assert(this.#closing === null, 'engine is closed');
+    return this.#raw.usage();
+  }
+
+  commit(changes: Iterable<Change>, done: Done): void {
+    assert(this.#closing === null, 'engine is closed');
+    assert(this.#busy === null, 'a commit is under way');
+    const packer = new RowPacker();
+    const tables = new Map<string, number>();
+    const rows: RawChange[] = [];
+    for (const { table, key, value } of changes) {
+      rows.push(packer.pack(this.#numberOf(table, tables), key, value));
+    }
+    for (const [name, number] of tables) {
+      rows.push(packer.pack(CATALOG, utf8Bytes(name), Uint8Array.of(number)));
+    }
+    this.#commit(rows, (error) => {
+      if (error === null) for (const [name, number] of tables) this.#tables.set(name, number);
+      done(error);
+    });
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  /** Of a new engine: nothing else may come first. */
+  async writeFormat(): Promise<void> {
+    const written = deferred<void>();
+    const row = new RowPacker().pack(CATALOG, FORMAT_KEY, Uint8Array.of(FORMAT));
+    this.#commit([row], (error) => (error === null ? written.resolve() : written.reject(error)));
+    await written.promise;
+  }
+
+  /** @throws StoreError when this is no engine of a known format. */
+  readCatalog(): void {
+    const format = this.#current.rawGet(CATALOG, FORMAT_KEY);
+    if (format === null) throw corruptState('it holds no state', this.#raw.path);
+    if (format.length !== 1 || format[0] !== FORMAT) {
+      throw versionError(`format ${format[0]} is unknown`, this.#raw.path);
+    }
+    for (const { key, value } of this.#current.rawRange(CATALOG_SPAN)) {
+      if (key.length === 0) continue;
+      const name = utf8String(key);
+      if (name === null || value.length !== 1) throw corruptState('bad catalog', this.#raw.path);
+      this.#tables.set(name, value[0] as number);
+    }
+  }
+
+  #commit(rows: readonly RawChange[], done: Done): void {
+    const busy = deferred<void>();
+    this.#busy = busy;
+    const finish = (error: StoreError | null): void => {
+      if (error !== null && error.code !== 'FULL') this.#failure = error;
+      this.#busy = null;
+      if (error === null) {
+        this.#current.close();
+        this.#current = this.#openView();
+      }
+      try {
+        done(error);
+      } finally {
+        busy.resolve();
+      }
+    };
+    const failure = this.#failure;
+    if (failure !== null) queueMicrotask(() => finish(failure));
+    else {
+      this.#raw.commit(rows, (error) =>
+        finish(error === null ? null : storeError(error, this.#raw.path)),
+      );
+    }
+  }
+
+  #openView(): StoredView {
+    const onClose = (): void => void this.#views.delete(view);
+    const view = new StoredView(this.#raw, { tables: this.#tables, life: this.#life, onClose });
+    this.#views.add(view);
+    return view;
+  }
+
+  #numberOf(table: string, added: Map<string, number>): number {
+    const known = this.#tables.get(table) ?? added.get(table);
+    if (known !== undefined) return known;
+    const number = this.#tables.size + added.size + 1;
+    const nameBytes = utf8Bytes(table).length;
+    assert(number <= TABLES_MAX, 'too many tables', { table });
+    assert(nameBytes > 0 && nameBytes <= TABLE_NAME_BYTES_MAX, 'bad name of a table', { table });
+    added.set(table, number);
+    return number;
+  }
+
+  async #close(): Promise<void> {
+    await this.#busy?.promise;
+    this.#life.isOver = true;
+    for (const view of [...this.#views]) view.close();
+    await this.#raw.close();
+  }
+}
+
+/** What a view has from its engine. */
+interface ViewContext {
+  readonly tables: ReadonlyMap<string, number>;
+  readonly life: { readonly isOver: boolean };
+  readonly onClose: () => void;
+}
+
+class StoredView implements EngineView {
+  readonly #raw: RawView;
+  readonly #path: string;
+  readonly #tables: ReadonlyMap<string, number>;
+  readonly #life: { readonly isOver: boolean };
+  readonly #onClose: () => void;
+  #isClosed = false;
+
+  constructor(raw: RawStore, { tables, life, onClose }: ViewContext) {
+    this.#raw = raw.view();
+    this.#path = raw.path;
+    this.#tables = tables;
+    this.#life = life;
+    this.#onClose = onClose;
+  }
+
+  get(table: string, key: Uint8Array): Uint8Array | null {
+    this.#expectOpen();
+    const number = this.#tables.get(table);
+    return number === undefined ? null : this.rawGet(number, key);
+  }
+
+  range(table: string, span: RangeSpan): Iterable<StoreEntry> {
+    this.#expectOpen();
+    const number = this.#tables.get(table);
+    return number === undefined ? [] : this.rawRange(rawSpan(number, span));
+  }
+
+  count(table: string, span: KeySpan): number {
+    this.#expectOpen();
+    const number = this.#tables.get(table);
+    return number === undefined ? 0 : this.#guard(() => this.#raw.count(rawSpan(number, span)));
+  }
+
+  *rows(): Generator<Row, void, undefined> {
+    this.#expectOpen();
+    for (const table of [...this.#tables.keys()].sort()) {
+      const all = this.range(table, { from: FORMAT_KEY, to: null });
+      for (const { key, value } of all) yield { table, key, value };
+    }
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#raw.release();
+    this.#onClose();
+  }
+
+  rawGet(table: number, key: Uint8Array): Uint8Array | null {
+    this.#expectOpen();
+    const raw = rawKey(table, key);
+    const stored = this.#guard(() => this.#raw.get(raw));
+    return stored === null ? null : this.#checked(raw, stored);
+  }
+
+  *rawRange(span: Parameters<RawView['range']>[0]): Generator<StoreEntry, void, undefined> {
+    this.#expectOpen();
+    const entries = this.#raw.range(span)[Symbol.iterator]();
+    try {
+      while (true) {
+        const next = this.#guard(() => entries.next());
+        if (next.done === true) return;
+        const { key, value } = next.value;
+        yield { key: key.subarray(1), value: this.#checked(key, value) };
+        if (this.#life.isOver) throw this.#closedError();
+      }
+    } finally {
+      entries.return?.();
+    }
+  }
+
+  #checked(key: Uint8Array, stored: Uint8Array): Uint8Array {
+    const value = checkedValue(key, stored);
+    if (value !== null) return value;
+    const name = [...this.#tables].find(([, number]) => number === key[0])?.[0] ?? 'catalog';
+    throw corruptState(
+      `checksum of the row ${Buffer.from(key.subarray(1, 33)).toString('hex')} in table ${name}`,
+      this.#path,
+    );
+  }
+
+  #expectOpen(): void {
+    if (this.#isClosed) throw this.#closedError();
+  }
+
+  #closedError(): StoreError {
+    const message = `${this.#path}: this view was closed. Open another`;
+    return new StoreError('CLOSED', message, { file: this.#path });
+  }
+
+  /** Gives an error of the raw store its meaning. */
+  #guard<T>(read: () => T): T {
+    try {
+      return read();
+    } catch (cause) {
+      throw storeError(cause, this.#path);
+    }
+  }
+}

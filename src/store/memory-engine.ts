@@ -1,0 +1,216 @@
+import { assert, compareBytes, utf8String } from '../lib/index.ts';
+import { openEngine } from './engine.ts';
+import { corruptState, type StoreError, storeError } from './error.ts';
+import { ROW_OVERHEAD_BYTES } from './limits.ts';
+import type { RawChange, RawSpan, RawStore, RawView } from './raw-store.ts';
+import { checkedValue, rawKey } from './row.ts';
+import type { Engine, Engines, EngineUsage, Row, StoreEntry } from './types.ts';
+
+export interface MemoryEnginesOptions {
+  /**
+   * Decides when a commit happens, and whether (a process that died never runs it); it must not run
+   * it at once. Default: in a microtask.
+   */
+  readonly defer?: (run: () => void) => void;
+}
+
+/** A commit that is about to happen. */
+export interface MemoryCommit {
+  readonly path: string;
+  /** Rows put or removed, the engine's own included. */
+  readonly rows: number;
+}
+
+/**
+ * Engines in the memory of this object, which stands for the disk: their contents outlive whoever
+ * opened them, as a dead process's files do. A commit happens wholly, or, when its `defer` never
+ * runs, not at all.
+ */
+export interface MemoryEngines extends Engines {
+  /** Judges every commit at the moment it would happen: null lets it, an error fails it. */
+  intercept: (commit: MemoryCommit) => StoreError | null;
+  /** Flips a bit of a stored row: reading it throws `CORRUPT` from now on. */
+  damage(path: string, table: string, key: Uint8Array): void;
+  /** What a new process would find: all rows, in order; damaged ones throw. */
+  peek(path: string): Row[];
+  /** The same disk for another process: with its own moment for commits. */
+  with(options: MemoryEnginesOptions): MemoryEngines;
+}
+
+/** Sorted by key, never changed: a commit makes a new one, so an old one is a view. */
+type Rows = readonly StoreEntry[];
+
+/** What stands on the "disk". */
+type Contents = Map<string, { rows: Rows }>;
+
+/** For the simulator and for tests. */
+export function memoryEngines(options: MemoryEnginesOptions = {}): MemoryEngines {
+  return new MemoryDiskEngines(new Map(), options);
+}
+
+class MemoryDiskEngines implements MemoryEngines {
+  readonly #contents: Contents;
+  readonly #defer: (run: () => void) => void;
+  intercept: (commit: MemoryCommit) => StoreError | null = () => null;
+
+  constructor(contents: Contents, options: MemoryEnginesOptions) {
+    this.#contents = contents;
+    this.#defer = options.defer ?? queueMicrotask;
+  }
+
+  async open(path: string, { create = false }: { create?: boolean } = {}): Promise<Engine> {
+    if (create && this.#contents.has(path)) throw storeError({ code: 'EEXIST' }, path);
+    if (create) this.#contents.set(path, { rows: [] });
+    const file = this.#contents.get(path);
+    if (file === undefined) throw corruptState('it is missing', path);
+    const apply = (changes: readonly RawChange[]): StoreError | null => {
+      const error = this.intercept({ path, rows: changes.length });
+      if (error === null) file.rows = changed(file.rows, changes);
+      return error;
+    };
+    return openEngine(new MemoryRawStore(path, file, this.#defer, apply), { create });
+  }
+
+  async remove(path: string): Promise<void> {
+    this.#contents.delete(path);
+  }
+
+  async list(directory: string): Promise<string[]> {
+    return [...this.#contents.keys()].filter((path) => path.startsWith(`${directory}/`)).sort();
+  }
+
+  with(options: MemoryEnginesOptions): MemoryEngines {
+    return new MemoryDiskEngines(this.#contents, options);
+  }
+
+  damage(path: string, table: string, key: Uint8Array): void {
+    const file = this.#contents.get(path);
+    assert(file !== undefined, 'no such engine', { path });
+    const damaged = rawKey(tableNumber(file.rows, table), key);
+    const at = lowerBound(file.rows, damaged);
+    const row = file.rows[at];
+    assert(row !== undefined && compareBytes(row.key, damaged) === 0, 'no such row', { table });
+    row.value[0] = (row.value[0] as number) ^ 1;
+  }
+
+  peek(path: string): Row[] {
+    const rows = this.#contents.get(path)?.rows ?? [];
+    const names = new Map(catalog(rows).map(([name, number]) => [number, name]));
+    return rows
+      .filter(({ key }) => key[0] !== 0)
+      .map(({ key, value }) => {
+        const checked = checkedValue(key, value);
+        if (checked === null) throw corruptState('checksum of a row', path);
+        return { table: names.get(key[0] as number) ?? '', key: key.subarray(1), value: checked };
+      })
+      .sort((a, b) => (a.table < b.table ? -1 : a.table > b.table ? 1 : 0));
+  }
+}
+
+class MemoryRawStore implements RawStore {
+  readonly path: string;
+  readonly #file: { readonly rows: Rows };
+  readonly #defer: (run: () => void) => void;
+  readonly #apply: (changes: readonly RawChange[]) => StoreError | null;
+
+  constructor(
+    path: string,
+    file: { readonly rows: Rows },
+    defer: (run: () => void) => void,
+    apply: (changes: readonly RawChange[]) => StoreError | null,
+  ) {
+    this.path = path;
+    this.#file = file;
+    this.#defer = defer;
+    this.#apply = apply;
+  }
+
+  view(): RawView {
+    return new MemoryView(this.#file);
+  }
+
+  commit(changes: readonly RawChange[], done: (error: unknown) => void): void {
+    this.#defer(() => done(this.#apply(changes)));
+  }
+
+  usage(): EngineUsage {
+    let usedBytes = 0;
+    for (const { key, value } of this.#file.rows) {
+      usedBytes += key.length + value.length + ROW_OVERHEAD_BYTES;
+    }
+    return { usedBytes, fileBytes: usedBytes };
+  }
+
+  async close(): Promise<void> {}
+}
+
+/** Hands out copies, as LMDB does: nobody can change what is stored, and damage shows. */
+class MemoryView implements RawView {
+  readonly #rows: Rows;
+
+  constructor({ rows }: { readonly rows: Rows }) {
+    this.#rows = rows;
+  }
+
+  get(key: Uint8Array): Uint8Array | null {
+    const row = this.#rows[lowerBound(this.#rows, key)];
+    return row !== undefined && compareBytes(row.key, key) === 0 ? row.value.slice() : null;
+  }
+
+  *range({ from, to, reverse }: RawSpan): Generator<StoreEntry, void, undefined> {
+    const low = lowerBound(this.#rows, from);
+    const high = lowerBound(this.#rows, to);
+    for (let i = low; i < high; i++) {
+      const { key, value } = this.#rows[reverse === true ? high - 1 - (i - low) : i] as StoreEntry;
+      yield { key: key.slice(), value: value.slice() };
+    }
+  }
+
+  count({ from, to }: RawSpan): number {
+    return Math.max(0, lowerBound(this.#rows, to) - lowerBound(this.#rows, from));
+  }
+
+  release(): void {}
+}
+
+/** Position of the first row at or above `key`. */
+function lowerBound(rows: Rows, key: Uint8Array): number {
+  let low = 0;
+  let high = rows.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (compareBytes((rows[middle] as StoreEntry).key, key) < 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** The rows with the changes in them; both are sorted on the way. */
+function changed(rows: Rows, changes: readonly RawChange[]): Rows {
+  const sorted = [...changes].sort((a, b) => compareBytes(a.key, b.key));
+  const result: StoreEntry[] = [];
+  let at = 0;
+  for (const { key, value } of sorted) {
+    while (at < rows.length && compareBytes((rows[at] as StoreEntry).key, key) < 0) {
+      result.push(rows[at++] as StoreEntry);
+    }
+    const old = rows[at];
+    if (old !== undefined && compareBytes(old.key, key) === 0) at++;
+    if (value !== null) result.push({ key: key.slice(), value: value.slice() });
+  }
+  for (; at < rows.length; at++) result.push(rows[at] as StoreEntry);
+  return result;
+}
+
+/** Names and numbers of the tables, as `engine.ts` stores them. */
+function catalog(rows: Rows): [name: string, number: number][] {
+  return rows
+    .filter(({ key }) => key[0] === 0 && key.length > 1)
+    .map(({ key, value }) => [utf8String(key.subarray(1)) ?? '', value[0] as number]);
+}
+
+function tableNumber(rows: Rows, table: string): number {
+  const number = catalog(rows).find(([name]) => name === table)?.[1];
+  assert(number !== undefined, 'no such table', { table });
+  return number;
+}
