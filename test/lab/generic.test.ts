@@ -1,5 +1,5 @@
-import { describe, test } from 'vitest';
-import { runScenario, type Scenario } from './workload.ts';
+import { afterAll, describe, test } from 'vitest';
+import { LabKeeper, type Scenario } from './workload.ts';
 
 /**
  * The generic tests of the lab's part A (no snapshots) on real processes: kill -9 for crashes, a
@@ -36,7 +36,10 @@ const SCENARIOS: readonly (readonly [string, Scenario])[] = [
 ];
 
 describe('lab 3A, generic', () => {
+  const keeper = new LabKeeper();
+  afterAll(() => keeper.close(), 30_000);
+
   test.each(SCENARIOS)('%s', { timeout: 120_000 }, (_title, scenario) =>
-    runScenario(scenario, SEED),
+    keeper.run(scenario, SEED),
   );
 });

@@ -16,7 +16,7 @@ const DELAY_MS_MAX = 26;
 /** A cluster of real processes behind one proxy per link, as the lab's tests want it. */
 export class Lab {
   readonly cluster: ProcessCluster;
-  readonly prng: Prng;
+  #prng: Prng;
   readonly #directory: string;
   readonly #clerks: Clerk[] = [];
   readonly #clientLinks: LinkProxy[] = [];
@@ -24,7 +24,7 @@ export class Lab {
 
   private constructor(cluster: ProcessCluster, directory: string, seed: number) {
     this.cluster = cluster;
-    this.prng = new Prng(seed);
+    this.#prng = new Prng(seed);
     this.#directory = directory;
   }
 
@@ -40,6 +40,19 @@ export class Lab {
       environment: { ...process.env, NODE_NO_WARNINGS: '1' },
     });
     return new Lab(cluster, directory, seed);
+  }
+
+  /** Draws what is asked and what is broken. */
+  get prng(): Prng {
+    return this.#prng;
+  }
+
+  /** Begins something else on the same members: with other choices, and without clerks. */
+  async renew(seed: number): Promise<void> {
+    this.setUnreliable(false);
+    this.cluster.links.heal();
+    await Promise.all(this.#clerks.splice(0).map((clerk) => clerk.close()));
+    this.#prng = new Prng(seed);
   }
 
   get members(): string[] {

@@ -1,9 +1,9 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import type { Clerk } from '../../src/client/index.ts';
 import { Lab, sleep } from './lab.ts';
-import { runScenario, type Scenario } from './workload.ts';
+import { LabKeeper, type Scenario } from './workload.ts';
 
 /*
  * The lab's part B, snapshots, on real processes with LMDB: logs so short that whoever was away for
@@ -32,8 +32,11 @@ const SCENARIOS: readonly (readonly [string, Scenario])[] = [
 ];
 
 describe('lab 3B, generic', () => {
+  const keeper = new LabKeeper();
+  afterAll(() => keeper.close(), 30_000);
+
   test.each(SCENARIOS)('%s', { timeout: 120_000 }, (_title, scenario) =>
-    runScenario({ ...scenario, flags: SHORT_LOG }, SEED),
+    keeper.run({ ...scenario, flags: SHORT_LOG }, SEED),
   );
 });
 

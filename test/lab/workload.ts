@@ -37,34 +37,61 @@ interface Record {
   readonly appends: Map<string, TokenAppend[]>;
 }
 
-/** Runs a generic test of the lab and judges it; any contradiction fails the test. */
-export async function runScenario(scenario: Scenario, seed: number): Promise<void> {
-  const lab = await Lab.start(scenario.servers, seed, scenario.flags);
-  try {
-    const record: Record = { history: [], appends: new Map() };
-    const names = Array.from({ length: scenario.clients }, (_, i) => `c${i}`);
-    const clerks = await Promise.all(names.map((name) => lab.clerk(name)));
-    for (let iteration = 0; iteration < ITERATIONS; iteration++) {
-      await iterate(lab, { scenario, clerks, record, iteration });
+/**
+ * Members for one scenario after another: as long as all goes well those of the last one go on, for
+ * to start them takes longer than a short scenario. Keys differ from one to the next.
+ */
+export class LabKeeper {
+  #lab: Lab | null = null;
+  #scenarios = 0;
+
+  /** Runs a generic test of the lab and judges it; any contradiction fails the test. */
+  async run(scenario: Scenario, seed: number): Promise<void> {
+    const { servers, flags } = scenario;
+    if (this.#lab?.members.length !== servers) await this.close();
+    const lab = this.#lab ?? (await Lab.start(servers, seed, flags));
+    // Kept only if nothing goes wrong.
+    this.#lab = null;
+    try {
+      await lab.renew(seed);
+      await runScenario(lab, { scenario, seed, prefix: `s${this.#scenarios++} ` });
+      this.#lab = lab;
+    } finally {
+      if (this.#lab === null) await lab.close();
     }
-    const reader = await lab.clerk('reader');
-    for (const [key, appends] of record.appends) {
-      expect(
-        checkAppends((await reader.get(key)) ?? '', appends),
-        `key ${key}, seed ${seed}`,
-      ).toEqual([]);
-    }
-    expect(checkLinearizable(record.history), `seed ${seed}`).toEqual({ type: 'linearizable' });
-    expect(record.history.length).toBeGreaterThan(scenario.clients);
-    await lab.agreement();
-  } finally {
-    await lab.close();
   }
+
+  async close(): Promise<void> {
+    await this.#lab?.close();
+    this.#lab = null;
+  }
+}
+
+async function runScenario(
+  lab: Lab,
+  { scenario, seed, prefix }: { scenario: Scenario; seed: number; prefix: string },
+): Promise<void> {
+  const record: Record = { history: [], appends: new Map() };
+  const names = Array.from({ length: scenario.clients }, (_, i) => `c${i}`);
+  const clerks = await Promise.all(names.map((name) => lab.clerk(name)));
+  for (let iteration = 0; iteration < ITERATIONS; iteration++) {
+    await iterate(lab, { scenario, clerks, record, iteration, prefix });
+  }
+  const reader = await lab.clerk('reader');
+  for (const [key, appends] of record.appends) {
+    expect(
+      checkAppends((await reader.get(key)) ?? '', appends),
+      `key ${key}, seed ${seed}`,
+    ).toEqual([]);
+  }
+  expect(checkLinearizable(record.history), `seed ${seed}`).toEqual({ type: 'linearizable' });
+  expect(record.history.length).toBeGreaterThan(scenario.clients);
+  await lab.agreement();
 }
 
 async function iterate(
   lab: Lab,
-  run: { scenario: Scenario; clerks: readonly Clerk[]; record: Record; iteration: number },
+  run: Omit<ClerkRun, 'clerk' | 'id' | 'state'> & { readonly clerks: readonly Clerk[] },
 ): Promise<void> {
   const { scenario, clerks } = run;
   const state = { stopped: false };
@@ -89,6 +116,8 @@ async function iterate(
 
 interface ClerkRun {
   readonly scenario: Scenario;
+  /** Of all keys. */
+  readonly prefix: string;
   readonly record: Record;
   readonly iteration: number;
   readonly clerk: Clerk;
@@ -97,14 +126,14 @@ interface ClerkRun {
 }
 
 async function workClerk(lab: Lab, run: ClerkRun): Promise<void> {
-  const { scenario, iteration, id, state } = run;
-  const own = `${iteration}-${id}`;
+  const { scenario, prefix, iteration, id, state } = run;
+  const own = `${prefix}${iteration}-${id}`;
   let expected = '';
   if (scenario.randomKeys !== true) await call(run, own, { type: 'put', value: '' });
   for (let n = 0; !state.stopped; n++) {
     const token = `x ${iteration}.${id}.${n} y`;
     if (scenario.randomKeys === true) {
-      const key = `k${lab.prng.below(scenario.clients)}`;
+      const key = `${prefix}k${lab.prng.below(scenario.clients)}`;
       const kind = lab.prng.below(100);
       if (kind < 50) await call(run, key, { type: 'append', value: token });
       else if (kind < 55) await call(run, key, { type: 'put', value: token });
