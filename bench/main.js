@@ -4,6 +4,7 @@
  *   npm run bench               everything
  *   npm run bench -- --short    a smoke run of a few seconds
  *   npm run bench -- state      large states, see bench/state.js; --full for full size
+ *   npm run bench -- http2      our HTTP/2 beside Node's
  *
  * Sequential: 1,000 appends of one clerk to one key, one after the other; the course lab that the
  * product began with allows 33.3 ms each. Throughput: puts of 16 B keys and 128 B values with 1, 100
@@ -23,8 +24,8 @@ if (process.argv[2] === 'state') {
   process.exit(await benchState(process.argv.slice(3)));
 }
 
-if (process.argv[2] === 'history') {
-  await import('./history.js');
+if (process.argv[2] === 'history' || process.argv[2] === 'http2') {
+  await import(`./${process.argv[2]}.js`);
   process.exit();
 }
 
