@@ -109,11 +109,15 @@ export class Lab {
     this.cluster.links.partition([left, right]);
   }
 
-  /** Links that delay, lose replies of what was executed, and break; until switched off. */
-  setUnreliable(on: boolean): void {
+  /**
+   * Links that delay, lose replies of what was executed, and break; until switched off.
+   * `clients`: those of clerks too.
+   */
+  setUnreliable(on: boolean, { clients = true } = {}): void {
     if (this.#unreliable !== null) clearInterval(this.#unreliable);
     this.#unreliable = null;
-    const links = [...this.#clientLinks, ...this.members.flatMap((m) => this.#peerLinksFrom(m))];
+    const peers = this.members.flatMap((m) => this.#peerLinksFrom(m));
+    const links = clients ? [...this.#clientLinks, ...peers] : peers;
     for (const link of links) link.delay(on ? this.prng.below(DELAY_MS_MAX) : 0);
     if (!on) {
       for (const link of links) if (link.mode === 'dropReplies') link.heal();

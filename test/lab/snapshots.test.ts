@@ -7,7 +7,7 @@ import { LabKeeper, type Scenario } from './workload.ts';
 
 /*
  * The lab's part B, snapshots, on real processes with LMDB: logs so short that whoever was away for
- * a moment needs a snapshot. Some scenarios only; the others run on virtual time (test/virtual).
+ * a moment needs a snapshot. (On virtual time: test/virtual/kv-b.test.ts.)
  */
 const SEED = Number(process.env['SEED'] ?? 1);
 const MEBIBYTE = 1024 * 1024;
@@ -16,18 +16,24 @@ const LOG_BYTES_MAX = 8 * MEBIBYTE;
 const SEGMENT_BYTES = 16 * MEBIBYTE;
 const SHORT_LOG = ['--snapshot-count', '10', '--max-log-bytes', String(LOG_BYTES_MAX)];
 
+const FULL = process.env['QUORATE_TEST_SCALE'] === 'full';
+const ALL_FAULTS = { crash: true, partitions: true, unreliable: true };
+
+/** The hardest two in every run, all of the lab's at full scale. */
 const SCENARIOS: readonly (readonly [string, Scenario])[] = [
   ['SnapshotRecoverManyClients: 20 clerks', { clients: 20, servers: 5, crash: true }],
   [
     'SnapshotUnreliableRecoverConcurrentPartition: five clerks, every fault, shared keys',
-    {
-      clients: 5,
-      servers: 5,
-      crash: true,
-      partitions: true,
-      unreliable: true,
-      randomKeys: true,
-    },
+    { clients: 5, servers: 5, ...ALL_FAULTS, randomKeys: true },
+  ],
+];
+const MORE_SCENARIOS: readonly (readonly [string, Scenario])[] = [
+  ['SnapshotRecover', { clients: 1, servers: 5, crash: true }],
+  ['SnapshotUnreliable', { clients: 5, servers: 5, unreliable: true }],
+  ['SnapshotUnreliableRecover', { clients: 5, servers: 5, unreliable: true, crash: true }],
+  [
+    'SnapshotUnreliableRecoverConcurrentPartitionLinearizable: 15 clerks, seven members',
+    { clients: 15, servers: 7, ...ALL_FAULTS, randomKeys: true },
   ],
 ];
 
@@ -35,8 +41,10 @@ describe('lab 3B, generic', () => {
   const keeper = new LabKeeper();
   afterAll(() => keeper.close(), 30_000);
 
-  test.each(SCENARIOS)('%s', { timeout: 120_000 }, (_title, scenario) =>
-    keeper.run({ ...scenario, flags: SHORT_LOG }, SEED),
+  test.each([...SCENARIOS, ...(FULL ? MORE_SCENARIOS : [])])(
+    '%s',
+    { timeout: 120_000 },
+    (_title, scenario) => keeper.run({ ...scenario, flags: SHORT_LOG }, SEED),
   );
 });
 
@@ -73,6 +81,27 @@ describe('lab 3B, scripted', () => {
     await lab.agreement();
   });
 
+  test('SnapshotSize and SnapshotSpeed: 800 calls on one key leave a short log, none takes long', {
+    timeout: 60_000,
+  }, async () => {
+    lab = await Lab.start(3, SEED, SHORT_LOG);
+    const clerk = await lab.clerk('c');
+    await clerk.get('x');
+    const startMs = performance.now();
+    const rounds = FULL ? 200 : 50;
+    for (let round = 0; round < rounds; round++) {
+      for (const value of ['0', '1']) {
+        await clerk.put('x', value);
+        expect(await clerk.get('x')).toBe(value);
+      }
+    }
+    expect((performance.now() - startMs) / (4 * rounds)).toBeLessThan(100 / 3);
+    for (const [name, { logBytes }] of await lab.cluster.statuses()) {
+      expect(logBytes, `log of ${name}`).toBeLessThanOrEqual(2 * LOG_BYTES_MAX + SEGMENT_BYTES);
+    }
+    await lab.agreement();
+  });
+
   test('KilledReceiver: a member is killed in the middle of its snapshot, again and again', {
     timeout: 60_000,
   }, async () => {
@@ -85,7 +114,7 @@ describe('lab 3B, scripted', () => {
     await lab.cluster.kill(victim);
     // Three times what the log may hold.
     await putLarge(clerk, 20, 100);
-    for (let life = 0; life < 3; life++) {
+    for (let life = 0; life < (FULL ? 3 : 2); life++) {
       await lab.cluster.restart(victim);
       // The next state is beside the one in force while it is received.
       await lab.until(
