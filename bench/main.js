@@ -3,7 +3,7 @@
  *
  *   npm run bench               everything
  *   npm run bench -- --short    a smoke run of a few seconds
- *   npm run bench -- state      large states, see bench/state.js; --full for full size
+ *   npm run bench -- state      large states, see bench/state.js; --short for a tenth
  *   npm run bench -- http2      our HTTP/2 beside Node's
  *
  * Sequential: 1,000 appends of one clerk to one key, one after the other; the course lab that the
@@ -27,6 +27,11 @@ if (process.argv[2] === 'state') {
 if (process.argv[2] === 'history' || process.argv[2] === 'http2') {
   await import(`./${process.argv[2]}.js`);
   process.exit();
+}
+
+if (process.argv[2] === 'wire') {
+  const { benchWire } = await import('./wire.js');
+  process.exit(await benchWire(process.argv.slice(3)));
 }
 
 const LAB_BOUND_MS = 100 / 3;

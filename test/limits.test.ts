@@ -36,7 +36,8 @@ describe('limits of different folders fit together', () => {
   });
 
   test('a stream takes what one clerk has in flight', () => {
-    const inFlight = CLERK_LIMITS.windowRequestsMax + CLERK_LIMITS.readsInFlightMax;
+    const { windowRequestsMax, readsInFlightMax, pollsInFlightMax } = CLERK_LIMITS;
+    const inFlight = windowRequestsMax + readsInFlightMax + pollsInFlightMax;
     expect(inFlight).toBeLessThan(EXECUTE_LIMITS.inFlightRequestsMax);
     expect(CLERK_LIMITS.windowBytesMax).toBeLessThan(EXECUTE_LIMITS.inFlightBytesMax);
   });
@@ -44,6 +45,14 @@ describe('limits of different folders fit together', () => {
   test('the largest answer fits into a message of the stream', () => {
     expect(KV_LIMITS.answerBytesMax + FRAMING_BYTES).toBeLessThan(API_LIMITS.streamMessageBytesMax);
     expect(API_LIMITS.streamMessageBytesMax).toBeLessThanOrEqual(GRPC_LIMITS.messageBytesMax);
+  });
+
+  test('a page of the history fits into a message, with its numbers and tags', () => {
+    expect(2 * API_LIMITS.changesAnswerBytesMax).toBeLessThan(API_LIMITS.streamMessageBytesMax);
+  });
+
+  test('a member lets a watch wait for as long as a clerk asks', () => {
+    expect(CLERK_LIMITS.watchWaitMs).toBeLessThanOrEqual(API_LIMITS.changesWaitMsMax);
   });
 
   test('a clerk’s pings are no flood', () => {

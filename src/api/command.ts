@@ -1,3 +1,4 @@
+import type { ChangeEvent } from './changes.ts';
 import type { ErrorCode } from './errors.ts';
 import type { KeyRange } from './key-range.ts';
 
@@ -214,10 +215,29 @@ export interface LeaseList {
   readonly type: 'leases';
 }
 
+/**
+ * A page of the history, for who follows it. Every member has the same history, so what there is
+ * to tell is told at once by any of them; that there is nothing more, up to what was acknowledged
+ * before the answer, is confirmed like any read.
+ */
+export interface Changes {
+  readonly type: 'changes';
+  /** Changes of other keys are passed over. */
+  readonly range: KeyRange;
+  /** The first revision, ≥ 1; null: what comes behind the newest one, so there is nothing yet. */
+  readonly from: number | null;
+  /** So many wanted changes of revision `from` were told already; 0 at the start of a revision. */
+  readonly skip: number;
+  /** Say also what each key was before. */
+  readonly prevKv: boolean;
+  /** The answer may stay away so long while there is nothing to tell, milliseconds; 0: at once. */
+  readonly waitMs: number;
+}
+
 /** `serializable`: answered from local state without asking the others; may be stale. */
 export interface Query {
   readonly serializable: boolean;
-  readonly query: Range | Resolve | LeaseTimeToLive | LeaseList;
+  readonly query: Range | Resolve | LeaseTimeToLive | LeaseList | Changes;
 }
 
 // ── answers ────────────────────────────────────────────────────────────────────────────────────
@@ -313,6 +333,19 @@ export interface LeaseListResult {
   readonly leases: readonly bigint[];
 }
 
+/** The page goes up to, and without, wanted change number `skip` (from 0) of revision `next`. */
+export interface ChangesResult {
+  readonly type: 'changes';
+  /** The store's revision: a page that ends above it has told everything. */
+  readonly revision: number;
+  /** In order of revision, then as the command made them. */
+  readonly events: readonly ChangeEvent[];
+  /** Where the next page begins: the `from` and `skip` to ask with. */
+  readonly next: number;
+  /** Above 0 only when the changes of one revision were too many for one answer. */
+  readonly skip: number;
+}
+
 export interface OpenSessionResult {
   readonly type: 'openSession';
   readonly sessionId: number;
@@ -368,6 +401,7 @@ export type Answer =
   | LeaseRevokeResult
   | LeaseTimeToLiveResult
   | LeaseListResult
+  | ChangesResult
   | OpenSessionResult
   | CloseSessionResult
   | ResolveResult

@@ -106,6 +106,7 @@ function requiredBeside(type: Type, field: Field, depth: number): Record<string,
     beside[first.name] = valuesOf(first, depth)[0];
   }
   if (type.name === 'Reply' && field.name !== 'answer') beside['answer'] = Buffer.from('a');
+  if (type.name === 'ChangeEvent' && field.name !== 'kv') beside['kv'] = {};
   if (type.name === 'Error' && field.name !== 'code') beside['code'] = 1;
   return beside;
 }

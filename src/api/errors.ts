@@ -138,6 +138,7 @@ export const ERRORS = {
   },
   SESSION_LOST_UNKNOWN: { number: 66, outcome: 'unknown', retry: 'never', grpcStatus: ABORTED },
   CLOSED: { number: 67, outcome: 'notApplied', retry: 'never', grpcStatus: CANCELLED },
+  LEASE_LOST: { number: 69, outcome: 'notApplied', retry: 'never', grpcStatus: ABORTED },
   BAD_PEER: { number: 68, outcome: 'unknown', retry: 'elsewhere', grpcStatus: INTERNAL },
   // the member
   CORRUPT: { number: 80, outcome: 'notApplied', retry: 'elsewhere', grpcStatus: DATA_LOSS },

@@ -145,6 +145,20 @@ const ANSWERS: Readonly<Record<string, Answer>> = {
     keys: [KEY, VALUE],
   },
   leases: { type: 'leases', revision: 308, leases: [1n, LEASE] },
+  changes: {
+    type: 'changes',
+    revision: 310,
+    events: [
+      { type: 'put', kv: KV, prevKv: { ...KV, modRevision: 299, version: 1 } },
+      {
+        type: 'delete',
+        kv: { key: KEY, value: utf8(''), createRevision: 0, modRevision: 309, version: 0 },
+        prevKv: null,
+      },
+    ],
+    next: 309,
+    skip: 1,
+  },
   skip: { type: 'skip' },
   compact: { type: 'compact', revision: 306 },
   openSession: {
@@ -194,6 +208,15 @@ const LEASE_REQUESTS = LEASE_QUERIES.map((query, i) => ({
   id: i + 1,
   body: { type: 'query', query: { serializable: false, query } } as const,
 }));
+const CHANGES = { range: PREFIX, from: 300, skip: 2, prevKv: true, waitMs: 5_000 } as const;
+const CHANGES_QUERIES = [
+  { type: 'changes', ...CHANGES },
+  { type: 'changes', ...CHANGES, from: null, skip: 0, waitMs: 0 },
+] as const;
+const CHANGES_REQUESTS = CHANGES_QUERIES.map((query, i) => ({
+  id: i + 1,
+  body: { type: 'query', query: { serializable: false, query } } as const,
+}));
 const REPLIES = [
   { id: 1, answer: Uint8Array.of(0x32, 0) },
   { id: 300, answer: Uint8Array.of(0x42, 0) },
@@ -222,6 +245,7 @@ function lines(): Map<string, string> {
     all.set(`answer.${name}`, hex(encodeAnswer(each)));
   all.set('executeRequest', hex(encodeExecuteRequests(REQUESTS)));
   all.set('executeRequest.leases', hex(encodeExecuteRequests(LEASE_REQUESTS)));
+  all.set('executeRequest.changes', hex(encodeExecuteRequests(CHANGES_REQUESTS)));
   all.set('executeReply.replies', hex(encodeExecuteReplies(REPLIES)));
   all.set('executeReply.hello', hex(encodeHello(HELLO)));
   all.set('status', hex(encodeStatus(STATUS)));
@@ -253,6 +277,7 @@ describe('golden bytes', () => {
     }
     expect(decodeExecuteRequests(old('executeRequest'))).toEqual(REQUESTS);
     expect(decodeExecuteRequests(old('executeRequest.leases'))).toEqual(LEASE_REQUESTS);
+    expect(decodeExecuteRequests(old('executeRequest.changes'))).toEqual(CHANGES_REQUESTS);
     expect(decodeExecuteReply(old('executeReply.replies'))).toEqual({
       type: 'replies',
       replies: REPLIES,

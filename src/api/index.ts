@@ -3,7 +3,13 @@
  * (`proto/quorate/v1/quorate.proto`), the error table, key ranges, limits, and the service a
  * member offers to its doors.
  */
-export type { ChangeEvent, ChangesPage, ChangesRequest } from './changes.ts';
+export {
+  type ChangeEvent,
+  type ChangesPage,
+  type ChangesRequest,
+  changesRequestOf,
+  changesResultOf,
+} from './changes.ts';
 export * from './codec.ts';
 export type * from './command.ts';
 export {

@@ -21,6 +21,14 @@ export const API_LIMITS = {
   sessionNameBytesMax: 256,
   /** Bytes of an OpenSession nonce, exactly. */
   sessionNonceBytes: 16,
+  /** Changes of the history that one query looks at; a revision is looked at as a whole. */
+  changesPerPageMax: 1_000,
+  /** Key and value bytes in one page of the history; likewise. */
+  changesPageBytesMax: 256 * 1024,
+  /** Bytes of one answer with a page in it; a single change may exceed it. */
+  changesAnswerBytesMax: 3 * 1024 * 1024,
+  /** Longest time that a query for changes may wait for them, milliseconds. */
+  changesWaitMsMax: 10_000,
   /** Bytes of one message on the Execute stream (many requests or answers, coalesced). */
   streamMessageBytesMax: 16 * 1024 * 1024,
   /** Requests in one message on the Execute stream. */

@@ -12,7 +12,10 @@ export interface KvService {
    * Refusals are answers too (type `error`).
    */
   execute(command: Uint8Array, reply: Reply): void;
-  /** Answers a query: linearizable unless it says otherwise. */
+  /**
+   * Answers a query: linearizable unless it says otherwise. One for changes that says so may wait
+   * for them, and is answered with a refusal when the member stops.
+   */
   read(query: Query, reply: Reply): void;
   status(): MemberStatus;
 }

@@ -73,6 +73,12 @@ export function validateQuery({ query }: Query): Refusal | null {
       return validateRange(query.range);
     case 'resolve':
       return query.seq > 0 ? null : invalid('seq counts from 1');
+    case 'changes':
+      if (query.from === 0) return invalid('revisions count from 1');
+      if (query.waitMs > API_LIMITS.changesWaitMsMax) {
+        return invalid(`changes are waited for at most ${API_LIMITS.changesWaitMsMax} ms`);
+      }
+      return validateRange(query.range);
     case 'leaseTimeToLive':
     case 'leases':
       return null;

@@ -76,6 +76,42 @@ export async function read(
   }
 }
 
+/**
+ * Runs what lasts until it is over or the user stops it, with a clerk of its own. Nothing in it is
+ * in doubt in a way that matters: what it leaves behind ends with its lease.
+ */
+export async function last(
+  flags: ClientFlags,
+  host: Host,
+  run: (clerk: Clerk, options: CallOptions) => Promise<ExitCode>,
+): Promise<ExitCode> {
+  const options = callOptions(flags, host);
+  const clerk = await connect(flags, host, null);
+  try {
+    return await run(clerk, options);
+  } catch (error) {
+    if (!(error instanceof KvError)) throw error;
+    if (host.signal.aborted) return EXIT.interrupted;
+    throw readFailure(error);
+  } finally {
+    await clerk.close();
+  }
+}
+
+/**
+ * Finds out within --timeout that there is a cluster, before something is begun that waits for one
+ * as long as it takes.
+ */
+export async function findCluster(clerk: Clerk, options: CallOptions): Promise<void> {
+  try {
+    await clerk.range({ prefix: '' }, { ...options, limit: 1, keysOnly: true });
+  } catch (error) {
+    if (!(error instanceof KvError) || options.signal.aborted) throw error;
+    const said = `the cluster does not answer: ${oneLine(error.message)}`;
+    throw new CliError(EXIT.failed, said, { cause: error });
+  }
+}
+
 /** Runs a write with a clerk of its own; `seq` is null outside a named session. */
 export async function write(
   flags: WriteFlags,
@@ -166,9 +202,7 @@ export function seqFlag(flags: WriteFlags): number | null {
   if (flags.seq === undefined) return null;
   if (flags.session === undefined)
     throw usageError('--seq: needs --session NAME, whose command it numbers');
-  const seq = /^\d{1,16}$/.test(flags.seq) ? Number(flags.seq) : Number.NaN;
-  if (Number.isSafeInteger(seq) && seq >= 1) return seq;
-  throw usageError(`--seq: '${oneLine(flags.seq)}' is not a whole number from 1 on`);
+  return positiveFlag('--seq', flags.seq);
 }
 
 /** Opens the clerk. A failure here is certain: the command itself was not sent. */
@@ -222,6 +256,14 @@ function writeFailure(error: KvError, session: string | null, seq: number | null
     default:
       return error.outcome satisfies never;
   }
+}
+
+/** A whole number from 1 on, given with a flag; null for none. */
+export function positiveFlag(flag: string, text: string | undefined): number | null {
+  if (text === undefined) return null;
+  const value = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
+  if (Number.isSafeInteger(value) && value >= 1) return value;
+  throw usageError(`${flag}: '${oneLine(text)}' is not a whole number from 1 on`);
 }
 
 /** A word as a shell reads it back. */

@@ -13,7 +13,8 @@ export const EXIT = {
   interrupted: 130,
 } as const;
 
-export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
+/** One of `EXIT`; after `lock NAME COMMAND` what the command ended with. */
+export type ExitCode = number;
 
 /** Ends the command with one line on standard error: what, where it came from, what to do. */
 export class CliError extends Error {

@@ -4,8 +4,8 @@ import type { Readable } from 'node:stream';
 export interface Host {
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly stdin: Readable;
-  /** Writes to standard output; resolves when it has left, or the reader is gone. */
-  out(data: string | Uint8Array): Promise<void>;
+  /** Writes to standard output; resolves when it has left, or with false: the reader is gone. */
+  out(data: string | Uint8Array): Promise<boolean>;
   /** Writes one line to standard error. */
   err(line: string): void;
   /** Aborted when the user asks to stop (Ctrl-C, SIGTERM). */
@@ -33,8 +33,10 @@ export function processHost(): Host {
     environment: process.env,
     stdin: process.stdin,
     out: async (data) => {
-      if (!reading) return;
-      await new Promise<void>((resolve) => process.stdout.write(data, () => resolve()));
+      if (!reading) return false;
+      return await new Promise<boolean>((resolve) => {
+        process.stdout.write(data, (error) => resolve(error === null || error === undefined));
+      });
     },
     err: (line) => {
       process.stderr.write(`${line}\n`);

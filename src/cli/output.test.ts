@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { KvError, type MemberStatus } from '../client/index.ts';
 import {
+  formatBatch,
   formatKeys,
   formatResolution,
   formatResult,
@@ -120,5 +121,33 @@ test('a status has its ids in hexadecimal, and a name cannot break its line', ()
     member_id: 'deadbeefcafef00d',
     leader: null,
     raft_term: 3,
+  });
+});
+
+describe('what a watch has seen', () => {
+  const batch = {
+    revision: 9,
+    events: [
+      { type: 'put', entry: { ...ENTRY, lease: 0xabcn }, prev: null },
+      { type: 'delete', key: text('foo'), revision: 9, prev: ENTRY },
+    ],
+  } as const;
+
+  test('is written as etcdctl does, an empty value after a deletion', () => {
+    expect(Buffer.from(formatBatch(batch, 'simple')).toString()).toBe(
+      'PUT\nfoo\nbar\nDELETE\nfoo\nbar\nfoo\n\n',
+    );
+  });
+
+  test('is one line of JSON', () => {
+    const line = Buffer.from(formatBatch(batch, 'json')).toString();
+    expect(line).toMatch(/^[^\n]+\n$/);
+    expect(JSON.parse(line)).toEqual({
+      header: { revision: 9 },
+      events: [
+        { type: 'PUT', kv: { ...KV_JSON, lease: '0000000000000abc' } },
+        { type: 'DELETE', kv: { key: 'Zm9v', mod_revision: 9 }, prev_kv: KV_JSON },
+      ],
+    });
   });
 });

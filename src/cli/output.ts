@@ -1,5 +1,5 @@
 import type { MemberStatus } from '../api/index.ts';
-import type { CommandOutcome, Entry, Resolution } from '../client/index.ts';
+import type { CommandOutcome, Entry, Resolution, WatchBatch } from '../client/index.ts';
 import { oneLine } from './exit.ts';
 
 /** What a command did. */
@@ -30,6 +30,11 @@ export function formatResult(result: Result, format: OutputFormat): Uint8Array {
       ]);
     case 'compact':
       return Buffer.from('compacted\n');
+    case 'leaseGrant':
+    case 'leaseKeepAlive':
+      return Buffer.from(`${seconds(result.ttlMs)}s\n`);
+    case 'leaseRevoke':
+      return Buffer.from(`${result.deleted}\n`);
     default:
       return result satisfies never;
   }
@@ -91,6 +96,11 @@ export function resultJson(result: Result): object {
     }
     case 'compact':
       return { header };
+    case 'leaseGrant':
+    case 'leaseKeepAlive':
+      return { header, ttl: seconds(result.ttlMs) };
+    case 'leaseRevoke':
+      return { header, deleted: result.deleted };
     default:
       return result satisfies never;
   }
@@ -107,7 +117,44 @@ function entryJson(entry: Entry<'bytes'>): object {
     mod_revision: entry.modRevision,
     version: entry.version,
     value: base64(entry.value),
+    ...(entry.lease === undefined ? {} : { lease: id(entry.lease) }),
   };
+}
+
+/**
+ * What a watch has seen, as etcdctl prints it: PUT or DELETE, what was before if that was asked
+ * for, then key and value, an empty one after a deletion.
+ */
+export function formatBatch(batch: WatchBatch<'bytes'>, format: OutputFormat): Uint8Array {
+  if (format === 'json') return Buffer.from(`${JSON.stringify(batchJson(batch))}\n`);
+  return lines(
+    batch.events.flatMap((event) => [
+      Buffer.from(event.type.toUpperCase()),
+      ...(event.prev === null ? [] : [event.prev.key, event.prev.value]),
+      ...(event.type === 'put'
+        ? [event.entry.key, event.entry.value]
+        : [event.key, new Uint8Array(0)]),
+    ]),
+  );
+}
+
+function batchJson({ revision, events }: WatchBatch<'bytes'>): object {
+  return {
+    header: { revision },
+    events: events.map((event) => ({
+      type: event.type.toUpperCase(),
+      kv:
+        event.type === 'put'
+          ? entryJson(event.entry)
+          : { key: base64(event.key), mod_revision: event.revision },
+      ...(event.prev === null ? {} : { prev_kv: entryJson(event.prev) }),
+    })),
+  };
+}
+
+/** Whole seconds of a time to live, as etcdctl counts: never less than there are. */
+export function seconds(ms: number): number {
+  return Math.ceil(ms / 1000);
 }
 
 /** One member's line of `status`. */

@@ -27,6 +27,49 @@ describe('a wrong command line ends with one line and exit code 2', () => {
       'error: the key is empty; give it at least one byte (not applied)',
     ],
     [['del', '', ...NOWHERE], 'error: the key is empty; give it at least one byte (not applied)'],
+    [['watch', '', ...NOWHERE], 'error: the key is empty; give it at least one byte (not applied)'],
+    [
+      ['watch', 'a', 'b', '--prefix', ...NOWHERE],
+      'error: RANGE_END, --prefix and --from-key exclude each other',
+    ],
+    [['watch', 'a', '--rev', '0', ...NOWHERE], "error: --rev: '0' is not a whole number from 1 on"],
+    [
+      ['lease'],
+      'error: lease needs a command: grant, revoke, keep-alive, timetolive or list; ' +
+        'see quorate lease --help',
+    ],
+    [
+      ['lease', 'grant', '-1', ...NOWHERE],
+      "error: time to live: '-1' is neither seconds nor a duration such as 1m",
+    ],
+    [
+      ['lease', 'grant', 'long', ...NOWHERE],
+      "error: time to live: 'long' is neither seconds nor a duration such as 1m",
+    ],
+    [
+      ['lease', 'revoke', 'xyz', ...NOWHERE],
+      "error: lease id: 'xyz' is not 1 to 16 hexadecimal digits, not all 0",
+    ],
+    [
+      ['put', 'k', 'v', '--lease', '0', ...NOWHERE],
+      "error: lease id: '0' is not 1 to 16 hexadecimal digits, not all 0",
+    ],
+    [['lock', '', ...NOWHERE], 'error: the name is empty; give it at least one byte'],
+    [
+      ['lock', 'l', '--ttl', '0', ...NOWHERE],
+      "error: --ttl: '0' is neither seconds nor a duration such as 1m",
+    ],
+    [['elect', 'e', ...NOWHERE], 'error: give a VALUE, or --listen'],
+    [['elect', 'e', 'v', '--listen', ...NOWHERE], 'error: --listen: takes no VALUE'],
+    [
+      ['range', 'k', '--sort-by', 'AGE', ...NOWHERE],
+      "error: flag '--sort-by <TARGET>' argument 'AGE' is invalid. " +
+        'Allowed choices are CREATE, KEY, MODIFY, VALUE, VERSION.',
+    ],
+    [
+      ['range', 'k', '--keys-only', '--print-value-only', ...NOWHERE],
+      'error: --keys-only and --print-value-only exclude each other',
+    ],
     [
       ['get', 'k', '--timeout', '5'],
       "error: --timeout: '5' is not a duration such as 500ms, 5s or 1m",

@@ -1,45 +1,37 @@
 import { Command, CommanderError } from 'commander';
 import { KvError } from '../api/index.ts';
-import { appendCommand } from './append.ts';
-import { checkCommand } from './check.ts';
-import { compactCommand } from './compact.ts';
-import { delCommand } from './del.ts';
-import { demoCommand } from './demo/index.ts';
 import { CliError, EXIT, type ExitCode, oneLine, reasonOf } from './exit.ts';
-import { getCommand } from './get.ts';
 import type { Host } from './host.ts';
-import { localCommand } from './local.ts';
-import { putCommand } from './put.ts';
-import { rangeCommand } from './range.ts';
-import { resolveCommand } from './resolve.ts';
-import { serveCommand } from './serve.ts';
-import { simCommand } from './sim.ts';
-import { snapshotCommand } from './snapshot.ts';
-import { statusCommand } from './status.ts';
-import { txnCommand } from './txn.ts';
 import { readVersion } from './version.ts';
 
 /** Makes one subcommand; `finish` takes its exit code. */
 type MakeCommand = (host: Host, finish: (code: ExitCode) => void) => Command;
 
-/** Every command, in the order of the help. A new one is one file and one line here. */
-const COMMANDS: readonly MakeCommand[] = [
-  serveCommand,
-  localCommand,
-  demoCommand,
-  simCommand,
-  putCommand,
-  getCommand,
-  appendCommand,
-  delCommand,
-  rangeCommand,
-  txnCommand,
-  compactCommand,
-  snapshotCommand,
-  statusCommand,
-  resolveCommand,
-  checkCommand,
-];
+/**
+ * Every command, in the order of the help. A new one is one file and one line here. Only the one
+ * that is called is loaded: a client command needs no server, and is done before that were there.
+ */
+const COMMANDS: ReadonlyMap<string, () => Promise<MakeCommand>> = new Map([
+  ['serve', async () => (await import('./serve.ts')).serveCommand],
+  ['local', async () => (await import('./local.ts')).localCommand],
+  ['demo', async () => (await import('./demo/index.ts')).demoCommand],
+  ['sim', async () => (await import('./sim.ts')).simCommand],
+  ['put', async () => (await import('./put.ts')).putCommand],
+  ['get', async () => (await import('./get.ts')).getCommand],
+  ['append', async () => (await import('./append.ts')).appendCommand],
+  ['del', async () => (await import('./del.ts')).delCommand],
+  ['range', async () => (await import('./range.ts')).rangeCommand],
+  ['txn', async () => (await import('./txn.ts')).txnCommand],
+  ['compact', async () => (await import('./compact.ts')).compactCommand],
+  ['watch', async () => (await import('./watch.ts')).watchCommand],
+  ['lease', async () => (await import('./lease.ts')).leaseCommand],
+  ['lock', async () => (await import('./lock.ts')).lockCommand],
+  ['elect', async () => (await import('./elect.ts')).electCommand],
+  ['snapshot', async () => (await import('./snapshot.ts')).snapshotCommand],
+  ['status', async () => (await import('./status.ts')).statusCommand],
+  ['resolve', async () => (await import('./resolve.ts')).resolveCommand],
+  ['check', async () => (await import('./check.ts')).checkCommand],
+]);
 
 const EXIT_CODES = `
 Exit codes:
@@ -58,7 +50,9 @@ export async function run(argv: readonly string[], host: Host): Promise<ExitCode
     .description('A replicated, linearizable key/value store whose commands run exactly once.')
     .version(readVersion(), '-V, --version', 'print the version')
     .addHelpText('after', EXIT_CODES);
-  for (const makeCommand of COMMANDS) {
+  const called = COMMANDS.get(argv[0] ?? '');
+  const loads = called === undefined ? [...COMMANDS.values()] : [called];
+  for (const makeCommand of await Promise.all(loads.map((load) => load()))) {
     program.addCommand(
       makeCommand(host, (exitCode) => {
         code = exitCode;

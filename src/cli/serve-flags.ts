@@ -104,6 +104,11 @@ export const SERVE_FLAGS = {
     help: 'what stays readable: hours, 30m, or revisions; 0: everything (default: 0)',
     parse: (text: string) => text,
   },
+  'corrupt-check-time': {
+    argument: 'TIME',
+    help: 'from one walk over all that is stored to the next, to verify it; 0: none (default: 12h)',
+    parse: (text: string) => (/^0[a-z]*$/.test(text) ? 0 : parseDuration(text)),
+  },
   'log-level': {
     argument: 'LEVEL',
     help: 'debug, info, warn or error (default: info)',

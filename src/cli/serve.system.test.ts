@@ -251,7 +251,7 @@ describe('what cannot work ends with one line: what, where, what to do', () => {
     await first.ended;
     for (const other of [
       ['--initial-cluster-token', 'two'],
-      ['--initial-cluster-token', 'one', '--name', 'm2'],
+      ['--initial-cluster-token', 'one', '--initial-advertise-peer-urls', 'http://127.0.0.1:9'],
     ]) {
       const result = await refused(other);
       expect(result.code).toBe(EXIT.failed);

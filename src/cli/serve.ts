@@ -118,6 +118,7 @@ export function serverOptions(settings: ServeSettings): ServerOptions {
     quotaBackendBytes: settings['quota-backend-bytes'],
     autoCompactionMode: settings['auto-compaction-mode'],
     autoCompactionRetention: retentionOf(settings),
+    corruptCheckTimeMs: settings['corrupt-check-time'],
     truncateDamagedLog: settings['truncate-damaged-log'],
     peerDial: settings['peer-dial'],
     ...tlsOptions(settings),

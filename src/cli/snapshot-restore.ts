@@ -22,6 +22,10 @@ Makes the data directory of one member of a new cluster that begins with the sta
 Run it for every member with the same file, then start each with the same flags. Give the cluster
 a token of its own, so that no member of the old one is taken for one of it.
 
+A file of etcd's (etcdctl snapshot save, or a copy of DATA-DIR/member/snap/db with
+--skip-hash-check) is taken too: keys, their history and revisions, and leases, which get their
+whole time to live.
+
 The directory must be new or empty. The file is verified from end to end before anything is
 written, and the directory gets its name when all is on the disk.
 
@@ -35,6 +39,7 @@ export function restoreCommand(host: Host, finish: (code: ExitCode) => void): Co
   const command = new Command('restore')
     .description("Makes a member's data directory from a snapshot.")
     .argument('<file>', 'the snapshot')
+    .option('--skip-hash-check', "take a file of etcd's also without its SHA-256")
     .addHelpText('after', EXAMPLES);
   for (const name of FLAGS) {
     const { argument, help } = SERVE_FLAGS[name];
@@ -64,6 +69,7 @@ async function restore(file: string, command: Command, host: Host): Promise<Exit
     restored = await restoreMember({
       file,
       member: memberOf(resolved.settings),
+      skipHashCheck: command.getOptionValue('skipHashCheck') === true,
       onProgress,
       signal,
     });
@@ -93,14 +99,14 @@ function memberOf(settings: ServeSettings): RestoredMember {
   return Object.fromEntries(given) as RestoredMember;
 }
 
-function line({ dataDir, clusterId, memberId, summary }: Restored): string {
-  const { revision, index, term, stateHash } = summary.position;
+function line({ dataDir, clusterId, memberId, position, keys }: Restored): string {
+  const { revision, index, term, stateHash } = position;
   const words = [
     oneLine(dataDir),
     `cluster=${id(clusterId)}`,
     `member=${id(memberId)}`,
     `revision=${revision}`,
-    `keys=${summary.keys}`,
+    `keys=${keys}`,
     `index=${index}`,
     `term=${term}`,
     `hash=${stateHash}`,

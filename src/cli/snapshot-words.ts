@@ -1,4 +1,4 @@
-import type { SnapshotSummary } from '../server/index.ts';
+import type { DatabaseSummary, SnapshotSummary } from '../server/index.ts';
 import { oneLine } from './exit.ts';
 import { id, type OutputFormat } from './output.ts';
 
@@ -39,4 +39,27 @@ function summaryJson({ position, ...summary }: SnapshotSummary): object {
     state_hash: position.stateHash,
     sha256: summary.sha256,
   };
+}
+
+/** The same of a file of etcd's. */
+export function databaseText(file: string, summary: DatabaseSummary, format: OutputFormat): string {
+  const { revision, compactRevision, changes, leases, rows, bytes, sha256 } = summary;
+  const hash = summary.hash.toString(16);
+  if (format === 'json') {
+    const counts = { revision, compact_revision: compactRevision, changes, leases, rows, bytes };
+    return `${JSON.stringify({ ...counts, hash, sha256 })}\n`;
+  }
+  const words = [
+    oneLine(file),
+    'format=etcd',
+    `revision=${revision}`,
+    `compacted=${compactRevision}`,
+    `changes=${changes}`,
+    `leases=${leases}`,
+    `rows=${rows}`,
+    `bytes=${bytes}`,
+    `hash=${hash}`,
+    `sha256=${sha256 ?? 'none'}`,
+  ];
+  return `${words.join('  ')}\n`;
 }

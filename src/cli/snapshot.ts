@@ -5,7 +5,7 @@ import type { OutputFormat } from './output.ts';
 import { showProgress } from './snapshot-progress.ts';
 import { restoreCommand } from './snapshot-restore.ts';
 import { saveCommand } from './snapshot-save.ts';
-import { summaryText } from './snapshot-words.ts';
+import { databaseText, summaryText } from './snapshot-words.ts';
 
 const EXAMPLES = `
 Examples:
@@ -15,7 +15,9 @@ Examples:
 
 const STATUS_EXAMPLES = `
 Reads the file from end to end: checksums, SHA-256, and that its rows are the state that its head
-speaks of. A damaged file is one line on standard error and exit code 1.
+speaks of. Of a file of etcd's: its SHA-256, if there is one, and that it can be read; what is
+printed is what etcdctl snapshot status prints, and more. A damaged file is one line on standard
+error and exit code 1.
 
 Example:
   quorate snapshot status backup.snap -w json`;
@@ -56,17 +58,20 @@ function statusCommand(host: Host, finish: (code: ExitCode) => void): Command {
 
 async function status(file: string, flags: StatusFlags, host: Host): Promise<ExitCode> {
   // Loaded here, so that the other commands start without it.
-  const { checkSnapshotFile, SnapshotError } = await import('../server/index.ts');
+  const server = await import('../server/index.ts');
   const progress = showProgress('verifying');
   const { signal } = host;
   try {
-    const summary = await checkSnapshotFile(file, { onProgress: progress.update, signal });
+    const options = { onProgress: progress.update, signal };
+    const text = (await server.isDatabaseFile(file))
+      ? databaseText(file, await server.checkDatabaseFile(file, options), flags.writeOut)
+      : summaryText(file, await server.checkSnapshotFile(file, options), flags.writeOut);
     progress.stop();
-    await host.out(summaryText(file, summary, flags.writeOut));
+    await host.out(text);
     return EXIT.ok;
   } catch (error) {
     if (signal.aborted) return EXIT.interrupted;
-    if (!(error instanceof SnapshotError)) throw error;
+    if (!(error instanceof server.SnapshotError)) throw error;
     throw new CliError(EXIT.failed, oneLine(error.message), { cause: error });
   } finally {
     progress.stop();

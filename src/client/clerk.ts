@@ -2,12 +2,23 @@ import { decodeAnswer, type KeyValue, KvError, type MemberStatus } from '../api/
 import { systemClock, systemRandom } from '../io/index.ts';
 import { type CallOptions, ClerkCore, type ClerkIo } from './core.ts';
 import { dialer } from './dial.ts';
+import {
+  campaign,
+  type ElectOptions,
+  type Leadership,
+  type ObserveOptions,
+  observeLeaders,
+} from './election.ts';
 import { grpcChannels } from './grpc-channel.ts';
+import { type GrantOptions, holdLease, type Lease, Leases } from './lease.ts';
+import { acquireLock, type Lock, type LockOptions } from './lock.ts';
 import type { OpenedSession } from './opening.ts';
 import { type ClerkOptions, checkOptions } from './options.ts';
 import {
   deleteOf,
   integer,
+  type OnLease,
+  putOf,
   type RangeOptions,
   rangeOf,
   type Span,
@@ -30,6 +41,7 @@ import {
   type TxnOutcome,
 } from './result.ts';
 import { type As, type Bytes, bytesOf, type Out, outOf } from './text.ts';
+import { openWatch, type Watch, type WatchOptions } from './watch.ts';
 
 /** What every write takes. */
 export interface WriteOptions extends CallOptions {
@@ -71,10 +83,12 @@ export interface ReadOptions<A extends As> extends CallOptions, Format<A> {
  */
 export class Clerk {
   readonly #core: ClerkCore;
+  readonly #leases: Leases;
 
   /** Use `Clerk.connect`. */
   constructor(core: ClerkCore) {
     this.#core = core;
+    this.#leases = new Leases(core);
   }
 
   /**
@@ -100,11 +114,9 @@ export class Clerk {
   async put<A extends As = 'text'>(
     key: Bytes,
     value: Bytes,
-    options: PrevOptions<A> = {},
+    options: PrevOptions<A> & OnLease = {},
   ): Promise<PutOutcome<A>> {
-    const { prevKv = false } = options;
-    const operation = { key: bytesOf(key, 'key'), value: bytesOf(value, 'value'), prevKv };
-    const written = await this.#core.write('put', { type: 'put', ...operation }, options);
+    const written = await this.#core.write('put', putOf(key, value, options), options);
     const result = expectType(written.answer, 'put', wanted('put', options));
     const prev = result.prevKv === null ? null : entryOf(result.prevKv, formatOf(options));
     return { seq: written.seq, revision: result.revision, prev };
@@ -216,6 +228,51 @@ export class Clerk {
     if (state !== 'executed') return { state };
     if (kept === null) throw new KvError('BAD_PEER', 'resolve: executed, but without its answer');
     return resolutionOf(decodeAnswer(kept));
+  }
+
+  /**
+   * Follows the changes of a span from now on, or from a revision: see `Watch`. Resolves when the
+   * place where it begins is known: every change acknowledged after that is seen.
+   * @throws KvError as a read.
+   */
+  watch<A extends As = 'text'>(span: Span, options: WatchOptions<A> = {}): Promise<Watch<A>> {
+    return openWatch(this.#core, span, options);
+  }
+
+  /** Leases by their ids, one command each. */
+  get leases(): Leases {
+    return this.#leases;
+  }
+
+  /** Makes a lease and keeps it alive while this clerk lives: see `Lease`. */
+  lease(options: GrantOptions): Promise<Lease> {
+    return holdLease(this.#core, this.#leases, options);
+  }
+
+  /**
+   * Waits for a lock and holds it until `release`, or until its lease is lost: see `Lock`. First
+   * come, first served, together with etcd's clients; like theirs, lock `a` also waits for holders
+   * of `a/b`.
+   * @throws KvError LEASE_LOST when the lease did not last; CANCELLED_* after the signal.
+   */
+  lock(name: string, options: LockOptions = {}): Promise<Lock> {
+    return acquireLock(this, name, options);
+  }
+
+  /**
+   * Campaigns in an election until this clerk leads: see `Leadership`. It proclaims `value`.
+   * @throws KvError as `lock`.
+   */
+  elect(name: string, value: Bytes, options: ElectOptions = {}): Promise<Leadership> {
+    return campaign(this, { name, value }, options);
+  }
+
+  /** Who leads in an election and what it proclaims, now and from now on. Left with `break`. */
+  observe<A extends As = 'text'>(
+    name: string,
+    options: ObserveOptions<A> = {},
+  ): AsyncGenerator<Entry<A>, void, undefined> {
+    return observeLeaders(this, name, options);
   }
 
   /** How a member sees itself: the one in use, or the one at `endpoint`. */

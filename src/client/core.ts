@@ -1,5 +1,6 @@
 import {
   type Answer,
+  type Changes,
   encodeCommand,
   KvError,
   type MemberStatus,
@@ -44,10 +45,15 @@ export interface CallOptions {
 export class ClerkCore {
   readonly #options: CheckedOptions;
   readonly #clock: Clock;
+  readonly #random: Random;
   readonly #channels: ChannelFactory;
   readonly #link: Link;
   readonly #session: ClientSession;
   readonly #reads: Reads;
+  /** Questions whose answers may stay away for a while, so that they hold up no other. */
+  readonly #polls: Reads;
+  /** Told when the clerk is closed. */
+  readonly #closers = new Set<() => void>();
   readonly #statuses = new Set<Call<MemberStatus>>();
   #closing: Promise<void> | null = null;
 
@@ -55,17 +61,20 @@ export class ClerkCore {
     const { clock, random, channels } = io;
     this.#options = options;
     this.#clock = clock;
+    this.#random = random;
     this.#channels = channels;
     const trouble = () => this.#link.trouble;
     this.#session = new ClientSession(options.session, random, trouble);
-    this.#reads = new Reads(trouble);
+    const { readsInFlightMax, pollsInFlightMax } = CLERK_LIMITS;
+    this.#reads = new Reads({ trouble, inFlightMax: readsInFlightMax });
+    this.#polls = new Reads({ trouble, inFlightMax: pollsInFlightMax });
     const { endpoints, discover } = options;
     this.#link = new Link({
       clock,
       random,
       channels,
       roster: new Roster({ endpoints, discover, random }),
-      sources: [this.#session, this.#reads],
+      sources: [this.#session, this.#reads, this.#polls],
     });
   }
 
@@ -105,6 +114,43 @@ export class ClerkCore {
     const answer = this.#reads.ask(question, patience);
     this.#link.wake();
     return await answer;
+  }
+
+  /**
+   * Asks for changes, as often as it takes: any member's history will do, and it may wait for news.
+   */
+  async poll(query: Changes, signal: AbortSignal): Promise<Answer> {
+    const patience = this.#patience('watch', { signal, timeoutMs: CLERK_LIMITS.timeoutMsMax });
+    const body = { type: 'query', query: { serializable: false, query } } as const;
+    const question = { what: 'watch', body, local: true, executed: null, waitMs: query.waitMs };
+    const answer = this.#polls.ask(question, patience);
+    this.#link.wake();
+    return await answer;
+  }
+
+  /** Executes an operation for which once or several times is the same; it takes no seq. */
+  async repeat(what: string, operation: Operation, options: CallOptions): Promise<Answer> {
+    const patience = this.#patience(what, options);
+    refuse(what, validateOperation(operation));
+    const command = encodeCommand({ type: 'operation', session: null, operation });
+    const body = { type: 'command', command } as const;
+    const answer = this.#reads.ask({ what, body, local: false, executed: null }, patience);
+    this.#link.wake();
+    return await answer;
+  }
+
+  get clock(): Clock {
+    return this.#clock;
+  }
+
+  get random(): Random {
+    return this.#random;
+  }
+
+  /** Calls `run` when the clerk is closed; what is returned takes that back. */
+  onClose(run: () => void): () => void {
+    this.#closers.add(run);
+    return () => void this.#closers.delete(run);
   }
 
   /** How a command ended, if this clerk knows or is about to find out; else null. */
@@ -202,7 +248,9 @@ export class ClerkCore {
   }
 
   async #close(): Promise<void> {
+    for (const run of [...this.#closers]) run();
     this.#reads.giveUpAll('closed');
+    this.#polls.giveUpAll('closed');
     this.#session.giveUpAll('closed');
     for (const call of [...this.#statuses]) call.giveUp('closed');
     if (this.#link.isOpen) await this.#endSession();
@@ -252,6 +300,7 @@ function isSessionLoss({ code }: KvError): boolean {
   return code === 'SESSION_EXPIRED' || code === 'SESSION_UNKNOWN' || code === 'SESSION_FENCED';
 }
 
-function refuse(what: string, refusal: Refusal | null): void {
+/** @throws KvError for a request that is not well-formed. */
+export function refuse(what: string, refusal: Refusal | null): void {
   if (refusal !== null) throw new KvError(refusal.code, `${what}: ${refusal.message}`);
 }

@@ -6,6 +6,9 @@
  *   ClerkCore    deadlines, signals, closing                     core.ts call.ts
  *   ClientSession, Reads   what to ask, and what answers mean    session.ts window.ts reads.ts
  *   Link         the one connection: whom to ask, when to move   link.ts roster.ts
+ *   Watch        a place in the history                          watch.ts
+ *   Leases, Lease   by id; held and kept alive                   lease.ts
+ *   Lock, Leadership   a queue of keys on leases, as etcd's      lock.ts election.ts candidacy.ts
  *   fetchSnapshot   a member's whole state as a stream           snapshot.ts
  *   ClerkChannel an Execute stream: gRPC, or a virtual network   channel.ts grpc-channel.ts
  *
@@ -32,11 +35,21 @@ export {
 } from './clerk.ts';
 export type { CallOptions, ClerkIo } from './core.ts';
 export type { ClerkTls } from './dial.ts';
+export type { ElectOptions, Leadership, ObserveOptions } from './election.ts';
 export { type Endpoint, endpointText, parseEndpoint } from './endpoint.ts';
 export { grpcChannels } from './grpc-channel.ts';
+export type {
+  GrantOptions,
+  GrantOutcome,
+  Lease,
+  LeaseStatus,
+  Leases,
+  RevokeOutcome,
+} from './lease.ts';
+export type { Lock, LockOptions } from './lock.ts';
 export type { OpenedSession } from './opening.ts';
 export type { ClerkOptions } from './options.ts';
-export type { Condition, RangeOptions, Span, Step, TxnRequest } from './request.ts';
+export type { Condition, OnLease, RangeOptions, Span, Step, TxnRequest } from './request.ts';
 export type {
   AppendOutcome,
   CommandOutcome,
@@ -51,3 +64,4 @@ export type {
 } from './result.ts';
 export { type FetchSnapshotOptions, fetchSnapshot, type SnapshotChunk } from './snapshot.ts';
 export type { As, Bytes, Out } from './text.ts';
+export type { Watch, WatchBatch, WatchEvent, WatchOptions } from './watch.ts';

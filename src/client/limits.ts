@@ -18,8 +18,16 @@ export const CLERK_LIMITS = {
   queueBytesMax: 64 * 1024 * 1024,
   /** Reads sent and not answered. */
   readsInFlightMax: 1_024,
-  /** Reads waiting to be sent. */
+  /** Watches that wait for news at a member. */
+  pollsInFlightMax: 8_192,
+  /** Reads waiting to be sent; the same for watches. */
   readsQueueMax: 16_384,
+  /** A watch without news asks again so often, which also says how far it is. */
+  watchWaitMs: 5_000,
+  /** A held lease is kept alive so many times in its life: it survives the loss of all but one. */
+  keepAlivesPerLife: 3,
+  /** Time to live of the lease under a lock or a candidacy unless it says otherwise (as etcd). */
+  leaseTtlMs: 60_000,
   /** With seqs given by the caller, so many answers stay unacknowledged for a repetition. */
   explicitSeqKept: 64,
   /** Given-up commands whose end is remembered for `resolve`. */

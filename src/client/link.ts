@@ -30,6 +30,8 @@ export interface Outgoing {
   readonly body: ExecuteRequest['body'];
   /** Size estimate of the body, bytes. */
   readonly bytes: number;
+  /** How long the member may keep the answer back, milliseconds; absent: it may not. */
+  readonly waitMs?: number;
   answered(answer: Answer): Verdict;
   /** The channel ended without an answer: it may have been executed, or still may be. */
   lost(): void;
@@ -95,6 +97,8 @@ export class Link {
   readonly #sources: readonly Source[];
   #state: State = { type: 'idle' };
   readonly #inFlight = new Map<number, Outgoing>();
+  /** Those in flight that the member has to answer at once. */
+  #promptCount = 0;
   #lastId = 0;
   #flushing = false;
   #stallTimer: Timer | null = null;
@@ -244,12 +248,10 @@ export class Link {
     if (state.type !== 'open' || state.pause !== null) return;
     let batch: ExecuteRequest[] = [];
     let batchBytes = 0;
-    while (!(state.probing && this.#inFlight.size > 0)) {
+    while (!(state.probing && this.#promptCount > 0)) {
       const outgoing = this.#nextOutgoing();
       if (outgoing === null) break;
-      if (this.#inFlight.size === 0) this.#heardAtMs = this.#clock.nowMs();
-      const id = ++this.#lastId;
-      this.#inFlight.set(id, outgoing);
+      const id = this.#expect(outgoing);
       const full =
         batch.length === API_LIMITS.streamMessageRequestsMax ||
         batchBytes + outgoing.bytes > API_LIMITS.streamMessageBytesMax / 2;
@@ -265,6 +267,22 @@ export class Link {
     if (this.#inFlight.size > 0 && this.#stallTimer === null) this.#watchSilence();
   }
 
+  /** Counts a request in; returns its id. Silence counts from the first that is to be answered. */
+  #expect(outgoing: Outgoing): number {
+    const isPrompt = outgoing.waitMs === undefined;
+    const isFirst = isPrompt ? this.#promptCount === 0 : this.#inFlight.size === 0;
+    if (isFirst) {
+      this.#heardAtMs = this.#clock.nowMs();
+      // A timer for those that may wait would come too late for this one.
+      this.#stallTimer?.cancel();
+      this.#stallTimer = null;
+    }
+    if (isPrompt) this.#promptCount++;
+    const id = ++this.#lastId;
+    this.#inFlight.set(id, outgoing);
+    return id;
+  }
+
   #nextOutgoing(): Outgoing | null {
     for (const source of this.#sources) {
       const outgoing = source.next();
@@ -275,17 +293,26 @@ export class Link {
 
   /** One timer for all that is in flight: any answer is a sign of life. */
   #watchSilence(): void {
-    const limitMs = this.#patient(CLERK_LIMITS.attemptTimeoutMs);
-    const restMs = Math.max(0, this.#heardAtMs + limitMs - this.#clock.nowMs());
+    const restMs = Math.max(0, this.#heardAtMs + this.#silenceMsMax() - this.#clock.nowMs());
     this.#stallTimer = this.#clock.setTimer(restMs, () => {
       this.#stallTimer = null;
       if (this.#state.type !== 'open' || this.#inFlight.size === 0) return;
+      const limitMs = this.#silenceMsMax();
       if (this.#clock.nowMs() - this.#heardAtMs < limitMs) return this.#watchSilence();
       this.#silences++;
       const { place } = this.#state;
       const said = `${place.text}: no answer within ${limitMs} ms`;
       this.#fail(place, new KvError('CONNECTION_LOST', said));
     });
+  }
+
+  /** How long there may be no answer, given what is in flight. */
+  #silenceMsMax(): number {
+    let longestMs = 0;
+    if (this.#promptCount === 0) {
+      for (const { waitMs = 0 } of this.#inFlight.values()) longestMs = Math.max(longestMs, waitMs);
+    }
+    return this.#patient(CLERK_LIMITS.attemptTimeoutMs) + longestMs;
   }
 
   #patient(baseMs: number): number {
@@ -309,6 +336,7 @@ export class Link {
         return;
       }
       this.#inFlight.delete(reply.id);
+      if (outgoing.waitMs === undefined) this.#promptCount--;
       const verdict = outgoing.answered(answer);
       seen.add(verdict);
       if (answer.type === 'error' && (verdict === 'elsewhere' || verdict === 'later')) {
@@ -324,9 +352,9 @@ export class Link {
     if (seen.has('done')) {
       this.#failures = 0;
       this.#hintsInRow = 0;
-      this.#silences = 0;
     }
     if (seen.has('done') || seen.has('local')) {
+      this.#silences = 0;
       this.#roster.served(place);
       if (this.#state.type === 'open') this.#state.probing = false;
     }
@@ -432,6 +460,7 @@ export class Link {
     this.#stallTimer = null;
     const lost = [...this.#inFlight.values()];
     this.#inFlight.clear();
+    this.#promptCount = 0;
     for (const outgoing of lost) outgoing.lost();
   }
 

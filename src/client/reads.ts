@@ -15,6 +15,8 @@ export interface Question {
   readonly body: ExecuteRequest['body'];
   /** Any member may answer: a served answer says nothing about who leads. */
   readonly local: boolean;
+  /** How long a member may keep the answer back, milliseconds; absent: it may not. */
+  readonly waitMs?: number;
   /** For a repetition: the executed command whose kept answer is asked for; else null. */
   readonly executed: CommandPlace | null;
   /** Told about an error for good before the caller is. */
@@ -32,10 +34,18 @@ export class Reads implements Source {
   /** Reads whose caller still waits, sent or not. */
   readonly #waiting = new Set<Read>();
   readonly #trouble: () => KvError | null;
+  readonly #inFlightMax: number;
 
   /** `trouble`: why the last try to reach a member failed, for messages. */
-  constructor(trouble: () => KvError | null) {
+  constructor({
+    trouble,
+    inFlightMax,
+  }: {
+    readonly trouble: () => KvError | null;
+    readonly inFlightMax: number;
+  }) {
     this.#trouble = trouble;
+    this.#inFlightMax = inFlightMax;
   }
 
   /** @throws KvError OVERLOADED when too many reads wait. */
@@ -63,7 +73,7 @@ export class Reads implements Source {
   }
 
   next(): Outgoing | null {
-    while (this.#inFlightCount < CLERK_LIMITS.readsInFlightMax) {
+    while (this.#inFlightCount < this.#inFlightMax) {
       const read = this.#unsent.shift();
       if (read === null) return null;
       if (!read.call.settled) return this.#send(read);
@@ -87,6 +97,7 @@ export class Reads implements Source {
     return {
       body,
       bytes: body.type === 'command' ? body.command.length : QUERY_BYTES,
+      ...(read.waitMs === undefined ? {} : { waitMs: read.waitMs }),
       answered: (answer) => {
         this.#inFlightCount--;
         return this.#answered(read, answer);
@@ -110,7 +121,8 @@ export class Reads implements Source {
       return retry;
     }
     this.#forget(read);
-    const error = new KvError(answer.code, `${read.what}: ${answer.message}`);
+    const { compactRevision = null } = answer;
+    const error = new KvError(answer.code, `${read.what}: ${answer.message}`, { compactRevision });
     read.onError?.(error);
     read.call.reject(error);
     return read.local ? 'local' : 'done';

@@ -3,8 +3,11 @@ import {
   type Delete,
   type KeyRange,
   KvError,
+  type Put,
   prefixRange,
   type Range,
+  type RangeOrder,
+  type RevisionBounds,
   singleKey,
   type Txn,
   type TxnOperation,
@@ -31,6 +34,15 @@ export interface RangeOptions {
   readonly keysOnly?: boolean;
   /** Only count. */
   readonly countOnly?: boolean;
+  /** By what to sort, before the limit; keys of equal rank by their bytes. Default: by key. */
+  readonly sortBy?: RangeOrder['target'];
+  /** Default: false. */
+  readonly descending?: boolean;
+  /** Only keys last changed in this revision or later; this and the next three before the limit. */
+  readonly minModRevision?: number;
+  readonly maxModRevision?: number;
+  readonly minCreateRevision?: number;
+  readonly maxCreateRevision?: number;
 }
 
 /**
@@ -46,11 +58,19 @@ export type Condition = {
   | { readonly version: number }
   | { readonly createRevision: number }
   | { readonly modRevision: number }
+  /** The lease that the key ends with; 0n: none. */
+  | { readonly lease: bigint }
 );
+
+/** With what a put key ends. */
+export interface OnLease {
+  /** The lease that the key ends with. Default: none, also if it had one. */
+  readonly lease?: bigint;
+}
 
 /** One step of a transaction. */
 export type Step =
-  | { readonly put: Bytes; readonly value: Bytes; readonly prevKv?: boolean }
+  | ({ readonly put: Bytes; readonly value: Bytes; readonly prevKv?: boolean } & OnLease)
   | { readonly append: Bytes; readonly value: Bytes }
   | { readonly delete: Span; readonly prevKv?: boolean }
   | ({ readonly range: Span } & RangeOptions)
@@ -87,7 +107,55 @@ export function rangeOf(span: Span, options: RangeOptions): Range {
     revision: optionalInteger(options.revision, 'revision', 1),
     keysOnly: options.keysOnly ?? false,
     countOnly: options.countOnly ?? false,
+    ...orderOf(options),
+    ...boundsOf(options),
   };
+}
+
+/** @throws KvError INVALID_ARGUMENT */
+export function putOf(
+  key: Bytes,
+  value: Bytes,
+  { prevKv = false, lease }: { readonly prevKv?: boolean } & OnLease,
+): Put {
+  const put = { key: bytesOf(key, 'key'), value: bytesOf(value, 'value'), prevKv };
+  return { type: 'put', ...put, ...(lease === undefined ? {} : { lease: leaseId(lease) }) };
+}
+
+/**
+ * A lease's id: 64 bits, not 0.
+ * @throws KvError INVALID_ARGUMENT
+ */
+export function leaseId(id: bigint): bigint {
+  if (typeof id === 'bigint' && id > 0n && id < 2n ** 64n) return id;
+  throw new KvError('INVALID_ARGUMENT', `lease: expected an id from 1 to 2^64 - 1, got ${id}`);
+}
+
+function orderOf({ sortBy, descending = false }: RangeOptions): Pick<Range, 'order'> {
+  if (sortBy === undefined && !descending) return {};
+  const target = sortBy ?? 'key';
+  if (!SORT_TARGETS.includes(target)) {
+    throw new KvError('INVALID_ARGUMENT', `sortBy: one of ${SORT_TARGETS.join(', ')}`);
+  }
+  return { order: { target, descending } };
+}
+
+const SORT_TARGETS: readonly RangeOrder['target'][] = [
+  'key',
+  'version',
+  'createRevision',
+  'modRevision',
+  'value',
+];
+
+function boundsOf(options: RangeOptions): Pick<Range, 'bounds'> {
+  const bounds: RevisionBounds = {
+    minModRevision: optionalInteger(options.minModRevision, 'minModRevision', 1),
+    maxModRevision: optionalInteger(options.maxModRevision, 'maxModRevision', 1),
+    minCreateRevision: optionalInteger(options.minCreateRevision, 'minCreateRevision', 1),
+    maxCreateRevision: optionalInteger(options.maxCreateRevision, 'maxCreateRevision', 1),
+  };
+  return Object.values(bounds).some((bound) => bound !== null) ? { bounds } : {};
 }
 
 /** @throws KvError INVALID_ARGUMENT */
@@ -119,11 +187,7 @@ function optionalInteger(value: number | undefined, what: string, min: number): 
 }
 
 function stepOf(step: Step): TxnOperation {
-  if ('put' in step) {
-    const key = bytesOf(step.put, 'key');
-    const value = bytesOf(step.value, 'value');
-    return { type: 'put', key, value, prevKv: step.prevKv ?? false };
-  }
+  if ('put' in step) return putOf(step.put, step.value, step);
   if ('append' in step) {
     const key = bytesOf(step.append, 'key');
     return { type: 'append', key, value: bytesOf(step.value, 'value') };
@@ -159,6 +223,10 @@ function operandOf(condition: Condition): Compare['operand'] {
     const value = integer(condition.modRevision, 'modRevision', 0);
     return { target: 'modRevision', value };
   }
-  const said = 'a condition needs a value, version, createRevision or modRevision';
+  if ('lease' in condition) {
+    const { lease } = condition;
+    return { target: 'lease', value: lease === 0n ? lease : leaseId(lease) };
+  }
+  const said = 'a condition needs a value, version, createRevision, modRevision or lease';
   throw new KvError('INVALID_ARGUMENT', said);
 }

@@ -17,6 +17,8 @@ export interface Entry<A extends As = 'text'> {
   readonly modRevision: number;
   /** 1 when created, +1 with every change since. */
   readonly version: number;
+  /** The lease that the key ends with; only when it has one. */
+  readonly lease?: bigint;
 }
 
 export interface PutOutcome<A extends As = 'text'> {
@@ -78,7 +80,13 @@ export type StepOutcome<A extends As = 'text'> =
 /** What a whole command did. */
 export type CommandOutcome<A extends As = 'text'> =
   | StepOutcome<A>
-  | { readonly type: 'compact'; readonly revision: number };
+  | { readonly type: 'compact'; readonly revision: number }
+  | {
+      readonly type: 'leaseGrant' | 'leaseKeepAlive';
+      readonly revision: number;
+      readonly ttlMs: number;
+    }
+  | { readonly type: 'leaseRevoke'; readonly revision: number; readonly deleted: number };
 
 export interface CompactOutcome {
   readonly seq: number;
@@ -107,13 +115,14 @@ export type Resolution =
   | { readonly state: 'skipped' | 'notExecuted' | 'acknowledged' };
 
 export function entryOf<A extends As>(kv: KeyValue, as: A): Entry<A> {
-  return {
+  const entry = {
     key: outOf(kv.key, as, 'the key'),
     value: outOf(kv.value, as, 'the value'),
     createRevision: kv.createRevision,
     modRevision: kv.modRevision,
     version: kv.version,
   };
+  return kv.lease === undefined ? entry : { ...entry, lease: kv.lease };
 }
 
 export function rangeOutcomeOf<A extends As>(result: RangeResult, as: A): RangeOutcome<A> {
@@ -178,16 +187,18 @@ export function resolutionOf(answer: Answer): Resolution {
     case 'openSession':
     case 'closeSession':
     case 'resolve':
-    case 'leaseGrant':
-    case 'leaseKeepAlive':
-    case 'leaseRevoke':
     case 'leaseTimeToLive':
-    case 'leases': {
+    case 'leases':
+    case 'changes': {
       const said = `a command was answered with "${answer.type}"`;
       return { state: 'refused', error: new KvError('BAD_PEER', said) };
     }
     case 'compact':
       return { state: 'executed', result: { type: 'compact', revision: answer.revision } };
+    case 'leaseGrant':
+    case 'leaseKeepAlive':
+    case 'leaseRevoke':
+      return { state: 'executed', result: answer };
     default:
       return { state: 'executed', result: stepOutcomeOf(answer, 'bytes') };
   }

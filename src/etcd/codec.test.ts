@@ -12,7 +12,7 @@ import * as exchanges from './testing/exchanges.ts';
 const PROTO = fileURLToPath(new URL('../../proto/etcd', import.meta.url));
 const root = new protobuf.Root();
 root.resolvePath = (_origin, target) => (target.startsWith('/') ? target : `${PROTO}/${target}`);
-root.loadSync(['rpc.proto', 'health.proto'], { keepCase: true });
+root.loadSync(['rpc.proto', 'health.proto', 'lock.proto', 'election.proto'], { keepCase: true });
 
 /** All message types that are served, and those inside them that matter most. */
 const TYPES = [

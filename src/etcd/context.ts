@@ -17,9 +17,13 @@ import {
 import type { Clock, Random } from '../io/index.ts';
 import { DecodeError } from '../lib/index.ts';
 import type { Draft, MessageType } from './codec.ts';
+import type { OpenState } from './database-hash.ts';
 import { etcdError, expectAnswer } from './errors.ts';
 import type { EtcdLimits } from './limits.ts';
 import type { ResponseHeader } from './messages/common.ts';
+import { openSession, SESSION_METADATA } from './session-open.ts';
+import type { OpenDatabase } from './snapshot-file.ts';
+import type { StateRows } from './state-rows.ts';
 
 /** The member behind the services, as far as clients of etcd look at it. */
 export interface EtcdMember {
@@ -31,11 +35,18 @@ export interface EtcdMember {
   /** Takes commands at any member: one that does not lead passes them on. */
   readonly service: KvService;
   readonly feed: StateFeed;
+  /** Of the state as it is in this turn; null once the member is closed. */
+  rows(): StateRows | null;
   members(): readonly ClusterMember[];
+  readonly openDatabase: OpenDatabase;
+  /** The state as it is now, for who reads it in several turns; null once the member is closed. */
+  openState(): Promise<OpenState | null>;
   /** Bytes of the state: in use, and of its file. */
   usage(): { readonly usedBytes: number; readonly fileBytes: number };
   /** The quota is reached: only what frees space is taken. */
   isOutOfSpace(): boolean;
+  /** Members that have another state at the same index; they stop by themselves. */
+  disagreeing(): readonly bigint[];
   /** Starts handing leadership over; false when that cannot be from here or to there. */
   transferLeadership(to: bigint): boolean;
 }
@@ -66,13 +77,15 @@ export function clusterHeaderOf(context: EtcdContext): ResponseHeader {
 export function unary<Request, Response>(
   context: EtcdContext,
   types: { readonly request: MessageType<Request>; readonly response: MessageType<Response> },
-  handle: (request: Request) => Promise<Draft<Response>>,
+  handle: (request: Request, call: GrpcCall) => Promise<Draft<Response>>,
 ): GrpcUnaryMethod {
   return {
     type: 'unary',
     async handle(bytes, call) {
       demandLeader(context, call);
-      return types.response.encode(await handle(decoded(types.request, bytes)));
+      const session = call.metadata(SESSION_METADATA.open);
+      if (session !== null) await openSession(context, call, session);
+      return types.response.encode(await handle(decoded(types.request, bytes), call));
     },
   };
 }

@@ -1,4 +1,6 @@
-import { ask, type EtcdContext, execute, headerOf, type Methods, unary } from './context.ts';
+import type { GrpcCall } from '../grpc/index.ts';
+import { watchCall } from './call-watch.ts';
+import { ask, type EtcdContext, headerOf, type Methods, unary } from './context.ts';
 import { errorOf } from './errors.ts';
 import { checkKey, checkPut, checkTxn } from './kv-check.ts';
 import {
@@ -23,9 +25,11 @@ import {
   TXN_REQUEST,
   TXN_RESPONSE,
 } from './messages/kv.ts';
+import { isReadTxn, isSerializable, readTxn } from './read-txn.ts';
+import type { Writes } from './session-writes.ts';
 
 /** etcdserverpb.KV */
-export function kvMethods(context: EtcdContext): Methods {
+export function kvMethods(context: EtcdContext, writes: Writes): Methods {
   return {
     Range: unary(context, RANGE, async (request) => {
       checkKey(request);
@@ -33,27 +37,39 @@ export function kvMethods(context: EtcdContext): Methods {
       const result = await ask(context, rangeOf(request), { serializable });
       return rangeResponse(result, headerOf(context, result.revision));
     }),
-    Put: unary(context, PUT, async (request) => {
-      checkPut(request);
-      const result = await execute(context, putOf(request));
-      return putResponse(result, headerOf(context, result.revision));
-    }),
-    DeleteRange: unary(context, DELETE_RANGE, async (request) => {
-      checkKey(request);
-      const result = await execute(context, deleteOf(request));
-      return deleteResponse(result, headerOf(context, result.revision));
-    }),
-    Txn: unary(context, TXN, async (request) => {
-      checkTxn(request, context.limits.txnOperationsMax);
-      const result = await execute(context, txnOf(request));
-      return txnResponse(result, headerOf(context, result.revision));
-    }),
-    Compact: unary(context, COMPACT, async ({ revision, physical }) => {
-      if (revision < 0) throw errorOf({ code: 'COMPACTED', message: '' });
-      const result = await execute(context, { type: 'compact', revision });
-      if (physical) await removed(context, revision);
-      return { header: headerOf(context, result.revision) };
-    }),
+    Put: unary(context, PUT, (request, call) =>
+      writes.run(call, async (write) => {
+        checkPut(request);
+        const result = await write.execute(putOf(request));
+        return putResponse(result, write.headerOf(result.revision));
+      }),
+    ),
+    DeleteRange: unary(context, DELETE_RANGE, (request, call) =>
+      writes.run(call, async (write) => {
+        checkKey(request);
+        const result = await write.execute(deleteOf(request));
+        return deleteResponse(result, write.headerOf(result.revision));
+      }),
+    ),
+    Txn: unary(context, TXN, (request, call) =>
+      writes.run(call, async (write) => {
+        checkTxn(request, context.limits.txnOperationsMax);
+        const txn = txnOf(request);
+        const serializable = isSerializable(request);
+        const isRead = !write.isNumbered && isReadTxn(txn);
+        const read = isRead ? await readTxn(context, txn, { serializable }) : null;
+        const result = read ?? (await write.execute(txn));
+        return txnResponse(result, write.headerOf(result.revision));
+      }),
+    ),
+    Compact: unary(context, COMPACT, ({ revision, physical }, call) =>
+      writes.run(call, async (write) => {
+        if (revision < 0) throw errorOf({ code: 'COMPACTED', message: '' });
+        const result = await write.execute({ type: 'compact', revision });
+        if (physical) await removed(context, revision, call);
+        return { header: write.headerOf(result.revision) };
+      }),
+    ),
   };
 }
 
@@ -63,16 +79,24 @@ const DELETE_RANGE = { request: DELETE_RANGE_REQUEST, response: DELETE_RANGE_RES
 const TXN = { request: TXN_REQUEST, response: TXN_RESPONSE };
 const COMPACT = { request: COMPACTION_REQUEST, response: HEADER_ONLY };
 
-/** Resolves when this member has removed what only revisions below `revision` could see. */
-function removed({ member }: EtcdContext, revision: number): Promise<void> {
-  const { feed } = member;
-  return new Promise((resolve) => {
+/**
+ * Resolves when this member has removed what only revisions below `revision` could see; rejects
+ * when the call is over before.
+ */
+function removed(context: EtcdContext, revision: number, call: GrpcCall): Promise<void> {
+  const { feed } = context.member;
+  return new Promise((resolve, reject) => {
     const look = (): void => {
       if (feed.compactRevision < revision || feed.compacting) return;
       stop();
+      watch.cancel();
       resolve();
     };
     const stop = feed.onApplied(look);
+    const watch = watchCall(context, call, (reason) => {
+      stop();
+      reject(reason);
+    });
     look();
   });
 }

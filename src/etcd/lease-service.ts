@@ -25,20 +25,25 @@ import {
   LEASE_TIME_TO_LIVE_REQUEST,
   LEASE_TIME_TO_LIVE_RESPONSE,
 } from './messages/lease.ts';
+import type { Writes } from './session-writes.ts';
 
 /** etcdserverpb.Lease */
-export function leaseMethods(context: EtcdContext): Methods {
+export function leaseMethods(context: EtcdContext, writes: Writes): Methods {
   return {
-    LeaseGrant: unary(context, GRANT, async ({ TTL, ID }) => {
-      const lease = ID === 0n ? chosenId(context) : ID;
-      const result = await execute(context, { type: 'leaseGrant', lease, ttlMs: ttlMsOf(TTL) });
-      const header = headerOf(context, result.revision);
-      return { header, ID: lease, TTL: Math.ceil(result.ttlMs / 1000) };
-    }),
-    LeaseRevoke: unary(context, REVOKE, async ({ ID }) => {
-      const result = await execute(context, { type: 'leaseRevoke', lease: ID });
-      return { header: headerOf(context, result.revision) };
-    }),
+    LeaseGrant: unary(context, GRANT, ({ TTL, ID }, call) =>
+      writes.run(call, async (write) => {
+        const lease = ID === 0n ? write.leaseId() : ID;
+        const result = await write.execute({ type: 'leaseGrant', lease, ttlMs: ttlMsOf(TTL) });
+        const header = write.headerOf(result.revision);
+        return { header, ID: lease, TTL: Math.ceil(result.ttlMs / 1000) };
+      }),
+    ),
+    LeaseRevoke: unary(context, REVOKE, ({ ID }, call) =>
+      writes.run(call, async (write) => {
+        const result = await write.execute({ type: 'leaseRevoke', lease: ID });
+        return { header: write.headerOf(result.revision) };
+      }),
+    ),
     LeaseKeepAlive: keepAliveMethod(context),
     LeaseTimeToLive: unary(context, TIME_TO_LIVE, ({ ID, keys }) => timeToLive(context, ID, keys)),
     LeaseLeases: unary(context, LEASES, async () => {
@@ -52,12 +57,6 @@ const GRANT = { request: LEASE_GRANT_REQUEST, response: LEASE_GRANT_RESPONSE };
 const REVOKE = { request: LEASE_ID_REQUEST, response: HEADER_ONLY };
 const TIME_TO_LIVE = { request: LEASE_TIME_TO_LIVE_REQUEST, response: LEASE_TIME_TO_LIVE_RESPONSE };
 const LEASES = { request: EMPTY_REQUEST, response: LEASE_LEASES_RESPONSE };
-
-/** 63 random bits: positive, as etcd's are, and never given twice. */
-function chosenId({ random }: EtcdContext): bigint {
-  const bits = new DataView(random.bytes(8).buffer).getBigUint64(0);
-  return BigInt.asUintN(63, bits) | 1n;
-}
 
 /** Anything below the least that is granted is raised to it, zero and less among it. */
 function ttlMsOf(seconds: number): number {

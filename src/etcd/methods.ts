@@ -9,11 +9,14 @@ import {
   type Methods,
   wantsLeader,
 } from './context.ts';
+import { electionMethods } from './election-service.ts';
 import { healthMethods } from './health-service.ts';
 import { kvMethods } from './kv-service.ts';
 import { leaseMethods } from './lease-service.ts';
 import { ETCD_LIMITS, type EtcdLimits } from './limits.ts';
+import { lockMethods } from './lock-service.ts';
 import { maintenanceMethods } from './maintenance-service.ts';
+import { Writes } from './session-writes.ts';
 import { WatchHub } from './watch-hub.ts';
 import { WatchStream } from './watch-stream.ts';
 
@@ -28,13 +31,17 @@ export interface EtcdOptions {
 /** The methods of etcd's services and of grpc.health.v1, by path. */
 export function etcdMethods(options: EtcdOptions): ReadonlyMap<string, GrpcMethod> {
   const context: EtcdContext = { ...options, limits: { ...ETCD_LIMITS, ...options.limits } };
+  const writes = new Writes(context);
+  const hub = new WatchHub(context);
   const services: Readonly<Record<string, Methods>> = {
-    'etcdserverpb.KV': kvMethods(context),
-    'etcdserverpb.Lease': leaseMethods(context),
-    'etcdserverpb.Watch': watchMethods(context),
+    'etcdserverpb.KV': kvMethods(context, writes),
+    'etcdserverpb.Lease': leaseMethods(context, writes),
+    'etcdserverpb.Watch': watchMethods(context, hub),
     'etcdserverpb.Cluster': clusterMethods(context),
     'etcdserverpb.Maintenance': maintenanceMethods(context),
     'etcdserverpb.Auth': authMethods(),
+    'v3lockpb.Lock': lockMethods(context, hub),
+    'v3electionpb.Election': electionMethods(context, hub),
     'grpc.health.v1.Health': healthMethods(context),
   };
   return new Map(
@@ -45,8 +52,7 @@ export function etcdMethods(options: EtcdOptions): ReadonlyMap<string, GrpcMetho
 }
 
 /** etcdserverpb.Watch */
-function watchMethods(context: EtcdContext): Methods {
-  const hub = new WatchHub(context);
+function watchMethods(context: EtcdContext, hub: WatchHub): Methods {
   return {
     Watch: {
       type: 'bidi',

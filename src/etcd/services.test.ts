@@ -204,3 +204,24 @@ test('status, members, alarms and health describe the member', async () => {
   expect(await ok(caller().call(call.HEALTH_CHECK, {}))).toEqual({ status: 1 });
   expect(await caller().call(call.HEALTH_CHECK, { service: 'x' })).toMatchObject({ code: 5 });
 });
+
+test('hashes change with what is written, and with nothing else', async () => {
+  const hashes = async (): Promise<number[]> => {
+    const [all, keys] = [
+      await ok(caller().call(call.HASH, {})),
+      await ok(caller().call(call.HASH_KV, {})),
+    ];
+    expect(all.header?.revision).toBe(keys.header?.revision);
+    return [all.hash, keys.hash];
+  };
+  const before = await hashes();
+  await ok(caller().call(call.RANGE, { key: key('hashed') }));
+  expect(await hashes()).toEqual(before);
+  await ok(caller().call(call.GRANT, { ID: 77n, TTL: 100 }));
+  const [all, keys] = await hashes();
+  expect(all).not.toBe(before[0]);
+  expect(keys).toBe(before[1]);
+  await ok(caller().call(call.PUT, { key: key('hashed') }));
+  expect((await hashes())[1]).not.toBe(keys);
+  await ok(caller().call(call.REVOKE, { ID: 77n }));
+});

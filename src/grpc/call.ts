@@ -4,7 +4,7 @@ import {
   metadataBytes,
   parseTimeoutMs,
   REFUSALS,
-  RESPONSE_HEADERS,
+  responseHeaders,
   trailers,
   trailersOnly,
 } from './headers.ts';
@@ -51,6 +51,8 @@ export class ServerCall implements GrpcCall, GrpcStream, StreamHandlers {
   readonly #context: CallContext;
   readonly #reader: MessageReader;
   #response: 'silent' | 'responding' | 'ended' = 'silent';
+  /** What the method adds to the response's headers. */
+  #headers: Readonly<Record<string, string>> | null = null;
   #handlers: GrpcStreamHandlers = NO_HANDLERS;
   /** The application wants no messages now. */
   #isPaused = false;
@@ -105,6 +107,10 @@ export class ServerCall implements GrpcCall, GrpcStream, StreamHandlers {
     return this.metadataAll(name).flatMap(metadataBytes);
   }
 
+  setHeader(name: string, value: string): void {
+    this.#headers = { ...this.#headers, [name]: value };
+  }
+
   get signal(): AbortSignal {
     this.#controller ??= new AbortController();
     if (this.#isClosed) this.#controller.abort();
@@ -119,7 +125,7 @@ export class ServerCall implements GrpcCall, GrpcStream, StreamHandlers {
     if (this.#response === 'ended' || this.#isClosed) return;
     if (this.#response === 'silent') {
       this.#response = 'responding';
-      this.#stream.respond(RESPONSE_HEADERS);
+      this.#stream.respond(responseHeaders(this.#headers));
     }
     writePrefix(PREFIX, message.length);
     if (this.#stream.write(PREFIX, message)) return;
@@ -135,7 +141,7 @@ export class ServerCall implements GrpcCall, GrpcStream, StreamHandlers {
     const isSilent = this.#response === 'silent';
     this.#response = 'ended';
     this.#deadline?.cancel();
-    this.#stream.end(isSilent ? trailersOnly(error) : trailers(error));
+    this.#stream.end(isSilent ? trailersOnly(error, this.#headers) : trailers(error));
   }
 
   pause(): void {

@@ -16,15 +16,22 @@ import { settled } from './testing/memory-wire.ts';
 
 const FULL = process.env['QUORATE_TEST_SCALE'] === 'full';
 const ONLY = process.env['QUORATE_FUZZ_SEED'];
+/** For each of the three parsers; in full more than a million together. */
 const INPUTS = FULL ? 400_000 : 7_000;
 const FULL_MS = 600_000;
+/** CPU time of one input; most take a thousandth of it. */
+const INPUT_CPU_MS_MAX = 500;
 
-/** Runs `one` on every seed; a failure tells how to replay it. */
+/** Runs `one` on every seed, which must not take long; a failure tells how to replay it. */
 function forEachSeed(one: (prng: Prng, seed: number) => void): void {
   const seeds = ONLY === undefined ? Array.from({ length: INPUTS }, (_, i) => i) : [Number(ONLY)];
   for (const seed of seeds) {
+    const before = process.cpuUsage();
     try {
       one(new Prng(seed), seed);
+      const { user, system } = process.cpuUsage(before);
+      const cpuMs = (user + system) / 1_000;
+      assert(cpuMs < INPUT_CPU_MS_MAX, 'an input takes too long', { cpuMs });
     } catch (error) {
       throw new Error(replay(seed), { cause: error });
     }
@@ -93,6 +100,7 @@ describe('HPACK', () => {
 
 describe('gRPC framing', () => {
   test('any bytes are messages or a GrpcError, however they are cut', { timeout: FULL_MS }, () => {
+    const before = usedBytes();
     const read = (bytes: Uint8Array, cut: (rest: number) => number): string => {
       let heldBytes = 0;
       const reader = new MessageReader(500, {
@@ -132,6 +140,7 @@ describe('gRPC framing', () => {
       const pieces = read(bytes, (rest) => 1 + prng.below(Math.min(rest, 9)));
       assert(pieces === whole, 'cut otherwise, read otherwise', { pieces, whole });
     });
+    expect(usedBytes() - before).toBeLessThan(GROWTH_BYTES_MAX);
   });
 });
 

@@ -72,8 +72,7 @@ const RESPONSE_FIELDS = {
   'grpc-accept-encoding': 'identity,gzip',
 } as const;
 
-/** What an answer with messages begins with. */
-export const RESPONSE_HEADERS: HeaderList = reusedHeaderList(RESPONSE_FIELDS);
+const RESPONSE_HEADERS = reusedHeaderList(RESPONSE_FIELDS);
 const OK_TRAILERS = reusedHeaderList({ 'grpc-status': '0' });
 const OK_ONLY = reusedHeaderList({ ...RESPONSE_FIELDS, 'grpc-status': '0' });
 
@@ -83,14 +82,23 @@ export const REFUSALS = {
   unsupportedMediaType: reusedHeaderList({ ':status': '415' }),
 } as const;
 
+/** What a method adds to the headers; null: nothing. */
+type Added = Readonly<Record<string, string>> | null;
+
+/** What an answer with messages begins with. */
+export function responseHeaders(added: Added): HeaderList {
+  return added === null ? RESPONSE_HEADERS : headerList({ ...RESPONSE_FIELDS, ...added });
+}
+
 /** What an answer with messages ends with; null: OK. */
 export function trailers(error: GrpcError | null): HeaderList {
   return error === null ? OK_TRAILERS : headerList(statusFields(error));
 }
 
 /** An answer without messages: headers and trailers in one. */
-export function trailersOnly(error: GrpcError | null): HeaderList {
-  return error === null ? OK_ONLY : headerList({ ...RESPONSE_FIELDS, ...statusFields(error) });
+export function trailersOnly(error: GrpcError | null, added: Added = null): HeaderList {
+  if (error === null) return OK_ONLY;
+  return headerList({ ...RESPONSE_FIELDS, ...added, ...statusFields(error) });
 }
 
 /**

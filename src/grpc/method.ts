@@ -17,6 +17,11 @@ export interface GrpcCall {
    * @throws GrpcError INVALID_ARGUMENT when one is not base64.
    */
   metadataBytes(name: string): readonly Uint8Array[];
+  /**
+   * Adds a header to the response: in front of its first message, or beside an error. The name in
+   * lower case, the value printable ASCII.
+   */
+  setHeader(name: string, value: string): void;
   /** Aborted when the call is over: the client left, or the deadline passed. */
   readonly signal: AbortSignal;
 }

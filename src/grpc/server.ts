@@ -1,7 +1,8 @@
 import type { Socket } from 'node:net';
 import { type Clock, type Log, systemClock } from '../io/index.ts';
 import { type CallContext, ServerCall } from './call.ts';
-import { Http2Connection, socketWire, type Wire } from './http2/index.ts';
+import { isGrpcContentType } from './headers.ts';
+import { Http2Connection, type Http2Stream, socketWire, type Wire } from './http2/index.ts';
 import { Inflater } from './inflater.ts';
 import { GRPC_LIMITS, type GrpcLimits } from './limits.ts';
 import type { GrpcMethod } from './method.ts';
@@ -24,6 +25,8 @@ export interface GrpcServerOptions {
   readonly limits?: Partial<GrpcLimits>;
   /** Default the machine's. */
   readonly clock?: Clock;
+  /** Takes the requests that are no gRPC. Default: they are refused. */
+  readonly onOther?: (stream: Http2Stream) => void;
   /** A method threw something else than a GrpcError. Default: a line in the log. */
   readonly onDefect?: (error: Error) => void;
 }
@@ -34,6 +37,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
 
 class SocketGrpcServer implements GrpcServer {
   readonly #context: CallContext;
+  readonly #onOther: ((stream: Http2Stream) => void) | null;
   readonly #connections = new Set<Http2Connection>();
   /** Called by the last connection that goes. */
   #onEmpty: () => void = () => {};
@@ -42,6 +46,7 @@ class SocketGrpcServer implements GrpcServer {
   constructor(options: GrpcServerOptions) {
     const { methods, log, clock = systemClock } = options;
     const limits = { ...GRPC_LIMITS, ...options.limits };
+    this.#onOther = options.onOther ?? null;
     this.#context = {
       methods,
       log,
@@ -68,6 +73,7 @@ class SocketGrpcServer implements GrpcServer {
       clock,
       log,
       onRequest: (stream) => {
+        if (this.#onOther !== null && !isGrpc(stream)) return this.#onOther(stream);
         const call = new ServerCall(stream, this.#context);
         stream.listen(call);
         call.start();
@@ -100,4 +106,9 @@ class SocketGrpcServer implements GrpcServer {
       for (const connection of [...this.#connections]) connection.stop();
     });
   }
+}
+
+function isGrpc({ head }: Http2Stream): boolean {
+  const type = head.fields.find(({ name }) => name === 'content-type');
+  return isGrpcContentType(type?.value ?? null);
 }

@@ -10,10 +10,12 @@
  *   changes.ts         the history as a watch reads it
  *   compaction.ts      forgets the past, a bounded number of rows in each batch
  *   position.ts        how far a state goes, readable from its rows alone; the format's version
+ *   import.ts          a state from the history of another store
  *   census.ts          what a state holds, counted and hashed from its rows alone
  *   tables.ts          the tables with their incremental hash; docs/STATE.md draws the rows
  */
 export { StateCensus, type StateRow, type StateTotals } from './census.ts';
+export { type ImportEnd, type ImportedChange, type ImportTotals, StateImport } from './import.ts';
 export { KV_LIMITS, type KvLimits } from './limits.ts';
 export {
   configurationRow,

@@ -11,8 +11,8 @@ import { COUNTERS_KEY, POSITION_KEYS, POSITION_TABLE } from './tables.ts';
 const FORMAT_VERSION = 1;
 
 /** An empty store has revision 1, as etcd's: so 0 can mean "never" in a compare. */
-const FIRST_REVISION = 1;
-const FIRST_SESSION_ID = 1;
+export const FIRST_REVISION = 1;
+export const FIRST_SESSION_ID = 1;
 
 /** Rows of a format that this program does not know: nothing was changed. */
 export class StateFormatError extends Error {

@@ -51,6 +51,19 @@ describe('RowSetHash', () => {
     );
   });
 
+  test('no row of zeros counts for nothing, or as much as one of another table', () => {
+    const seen = new Set([new RowSetHash().toString()]);
+    for (let table = 1; table <= 30; table++) {
+      expect(Math.imul(table, 0x9e3779b1) >>> 0).toBeGreaterThan(2 ** 25);
+      for (let length = 0; length <= 40; length++) {
+        const hash = new RowSetHash();
+        hash.add(table, new Uint8Array(length), new Uint8Array());
+        seen.add(hash.toString());
+      }
+    }
+    expect(seen.size).toBe(1 + 30 * 41);
+  });
+
   test('a byte cannot move between table, key and value unnoticed', () => {
     const digests = [
       [1, 'ab', 'c'],

@@ -3,6 +3,9 @@ import { assert } from '../lib/index.ts';
 /** Four 32-bit lanes. */
 export const ROW_SET_HASH_BYTES = 16;
 
+/** 2^32 divided by the golden ratio: the seeds of the first thirty tables are above 2^25. */
+const SEED_STEP = 0x9e3779b1;
+
 const C1 = 0x239b961b;
 const C2 = 0xab0e9789;
 const C3 = 0x38b34ae5;
@@ -50,11 +53,11 @@ export class RowSetHash {
   }
 
   /**
-   * `table` ≥ 1: seed 0 hashes an empty row to 0. The key's hash seeds the value's, so that no byte
-   * can move from one to the other.
+   * `table` ≥ 1. The key's hash seeds the value's, so that no byte can move from one to the other.
+   * Zeros hash to 0 if the seed is their number: seeds are larger than any row is long.
    */
   #hashRow(table: number, key: Uint8Array, value: Uint8Array): void {
-    this.#row.fill(table);
+    this.#row.fill(Math.imul(table, SEED_STEP));
     absorb(this.#row, key);
     absorb(this.#row, value);
   }

@@ -5,6 +5,8 @@ import {
   type Command,
   type Compact,
   type CompactResult,
+  changesRequestOf,
+  changesResultOf,
   decodeCommand,
   type ErrorCode,
   type ErrorResult,
@@ -201,6 +203,10 @@ export class KvStateMachine {
       }
       case 'leases':
         return { type: 'leases', revision, leases: this.#leases.list() };
+      case 'changes': {
+        const page = this.changes(changesRequestOf(query, revision));
+        return changesResultOf(query, page, revision);
+      }
       default:
         return unreachable(query);
     }

@@ -44,6 +44,7 @@ export type {
   CommandBatch,
   Done,
   SnapshotReader,
+  SnapshotReadOptions,
   SnapshotWriter,
   StateMachine,
   StatePosition,

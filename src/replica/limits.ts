@@ -36,14 +36,18 @@ export interface CompactionLimits {
   readonly bytesMax: number;
   /** Entries in memory. Default 100,000; etcd: --snapshot-count. */
   readonly entriesMax: number;
-  /** Unflushed bytes of the state machine after which it is flushed. Default 4 MiB. */
+  /**
+   * Unflushed bytes of the state machine after which it is flushed. Puts to random keys of a large
+   * state write a page each; the more of them a flush takes, the more share one. A restart applies
+   * them again. Default 16 MiB.
+   */
   readonly unflushedBytesMax: number;
 }
 
 export const COMPACTION_LIMITS: CompactionLimits = {
   bytesMax: 64 * 1024 * 1024,
   entriesMax: 100_000,
-  unflushedBytesMax: 4 * 1024 * 1024,
+  unflushedBytesMax: 16 * 1024 * 1024,
 };
 
 /** Bounds of the transfer of a state to another member. */

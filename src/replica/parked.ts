@@ -71,6 +71,9 @@ export class ParkedCommands {
   #remove(entry: ParkedEntry): void {
     this.#entries.delete(entry.index);
     this.#count -= entry.waiters.length;
+    assert(this.#entries.size > 0 || this.#count === 0, 'parked commands drift', {
+      count: this.#count,
+    });
   }
 }
 

@@ -142,6 +142,26 @@ describe('reads', () => {
     group.clock.advanceUntil(() => read.outcome !== null, 5_000);
     expect(read.outcome?.type).toBe('notLeader');
   });
+
+  test('a confirmed read whose state does not come in time is answered "timeout"', () => {
+    group = new Group({ size: 3, seed: 17 });
+    const leader = group.leader();
+    const [follower = leader] = group.followers();
+    follower.wal.stalled = true;
+    const write = group.propose(leader, 'w');
+    group.clock.advanceUntil(() => write.outcome !== null, 1_000);
+    const askedMs = group.clock.nowMs();
+    const read = group.read(follower);
+    const later = group.read(follower);
+    group.clock.advanceUntil(() => read.outcome !== null && later.outcome !== null, 10_000);
+    expect(read).toEqual({ outcome: { type: 'timeout' }, endedMs: later.endedMs });
+    expect((read.endedMs ?? 0) - askedMs).toBeLessThanOrEqual(2_020);
+    follower.wal.resume();
+    group.clock.advance(200);
+    const next = group.read(follower);
+    group.clock.advanceUntil(() => next.outcome !== null, 1_000);
+    expect(next.outcome).toEqual({ type: 'confirmed' });
+  });
 });
 
 describe('time and disk', () => {

@@ -63,7 +63,7 @@ export interface ReplicaTiming {
   readonly tickMs: number;
   readonly heartbeatMs: number;
   readonly electionTimeoutMs: number;
-  /** A command that is undecided for so long is answered with `timeout`. */
+  /** A command that is undecided, or a read not served, for so long is answered `timeout`. */
   readonly requestTimeoutMs: number;
 }
 
@@ -200,7 +200,7 @@ export class Replica {
 
   /**
    * Waits until the local state contains every write that was acknowledged before this call (thesis
-   * §6.4).
+   * §6.4); `done` is called exactly once, and not later than the request timeout allows.
    */
   readBarrier(done: ReadDone): void {
     if (this.#stopped) return done({ type: 'stopped' });
@@ -277,7 +277,7 @@ export class Replica {
 
   #turn(): void {
     this.#proposeQueued();
-    const requestId = this.#reads.startRound();
+    const requestId = this.#reads.startRound(this.#options.clock.nowMs());
     if (requestId !== null) this.#raft.readIndex(requestId);
     this.#handleReadies();
     if (!this.#stopped) this.#keeper.run();
@@ -403,7 +403,9 @@ export class Replica {
   #tick(ticks: number): void {
     for (let i = 0; i < ticks; i++) this.#raft.tick();
     const { clock, timing } = this.#options;
-    this.#parked.refuseOlderThan(clock.nowMs() - timing.requestTimeoutMs);
+    const deadlineMs = clock.nowMs() - timing.requestTimeoutMs;
+    this.#parked.refuseOlderThan(deadlineMs);
+    this.#reads.refuseOlderThan(deadlineMs);
     this.#watchDisk();
     this.#keeper.tick();
     this.#schedule();

@@ -21,6 +21,12 @@ let ended: string[];
 let open: number;
 let index: number;
 let takes: boolean;
+/** The state can't be read now. */
+let flushing: boolean;
+/** Its disk is awaited. */
+let slow: boolean;
+/** How it was asked for, each time. */
+let plains: boolean[];
 
 beforeEach(() => {
   clock = new VirtualClock();
@@ -29,17 +35,22 @@ beforeEach(() => {
   open = 0;
   index = 10;
   takes = true;
+  flushing = false;
+  slow = false;
+  plains = [];
   sender = new SnapshotSender({
     id: 1n,
     clock,
     log: silentLog,
     limits: { ...SNAPSHOT_LIMITS, windowBytesMax: 3, resendsMax: 2 },
-    read: () => {
+    read: (plain) => {
+      plains.push(plain);
+      if (flushing) return null;
       open++;
       let left = PIECES;
       return {
         position: { index, term: 1, confState: null },
-        next: () => (left-- > 0 ? new Uint8Array(1) : null),
+        next: () => (slow ? 'later' : left-- > 0 ? new Uint8Array(1) : null),
         close: () => open--,
       };
     },
@@ -199,4 +210,34 @@ test('with the leadership everything ends, unreported', () => {
   sender.stop();
   expect([sender.active, open, ended, sender.neededIndex]).toEqual([0, 0, [], null]);
   expect(run()).toEqual([]);
+});
+
+test('a state that is being flushed is sent when it can be read', () => {
+  flushing = true;
+  start();
+  expect(run()).toEqual([]);
+  expect(sender.active).toBe(0);
+  flushing = false;
+  expect(run()).toHaveLength(3);
+});
+
+test('while the disk is awaited nothing is sent, and nothing is lost', () => {
+  start();
+  slow = true;
+  expect(run()).toEqual([]);
+  slow = false;
+  expect(run()).toEqual(['2/1.0', '2/1.1', '2/1.2']);
+});
+
+test('who refused a state gets the next one in the plain form, until one has arrived', () => {
+  start();
+  run();
+  reply(0, { status: 'refused' });
+  start();
+  pass(SNAPSHOT_LIMITS.retryMs);
+  run();
+  reply(0, { status: 'installed', transferId: 2 });
+  start();
+  run();
+  expect(plains).toEqual([false, true, false]);
 });

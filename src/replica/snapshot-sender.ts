@@ -25,8 +25,8 @@ export interface SnapshotSenderOptions {
   readonly clock: Pick<Clock, 'nowMs'>;
   readonly log: Log;
   readonly limits: SnapshotLimits;
-  /** The state as it is durable now. */
-  readonly read: () => SnapshotReader;
+  /** The state as it is durable now, see `StateMachine.readSnapshot`. */
+  readonly read: (plain: boolean) => SnapshotReader | null;
   /** For a state that knows of no configuration. */
   readonly firstConf: ConfState;
   /** False: not taken, try again later. */
@@ -73,6 +73,8 @@ export class SnapshotSender {
   readonly #options: SnapshotSenderOptions;
   readonly #transfers = new Map<MemberId, Transfer>();
   #waiting: Waiting[] = [];
+  /** Members that refused what they were sent last. */
+  readonly #refusals = new Set<MemberId>();
   /** Ends of the waits after failures. */
   readonly #notBeforeMs = new Map<MemberId, number>();
   #lastId = 0;
@@ -112,7 +114,10 @@ export class SnapshotSender {
     if (transfer === undefined || transfer.id !== reply.transferId) return;
     transfer.silentResends = 0;
     if (reply.status === 'installed') return this.#end(transfer, true);
-    if (reply.status === 'refused') return this.#fail(transfer, 'the receiver refused it');
+    if (reply.status === 'refused') {
+      this.#refusals.add(transfer.to);
+      return this.#fail(transfer, 'the receiver refused it');
+    }
     const acked = transfer.nextSequence - transfer.unacked.length;
     // Right after progress this is only an answer that comes late.
     if (reply.nextSequence === 0 && acked > 0 && transfer.vainResends > 0) {
@@ -172,21 +177,22 @@ export class SnapshotSender {
     for (const transfer of [...this.#transfers.values()]) this.#close(transfer);
     this.#waiting = [];
     this.#notBeforeMs.clear();
+    this.#refusals.clear();
   }
 
   #startWaiting(): void {
     const nowMs = this.#options.clock.nowMs();
     while (this.#transfers.size < this.#options.limits.transfersMax) {
       const next = this.#waiting.find((each) => each.notBeforeMs <= nowMs);
-      if (next === undefined) return;
+      const reader = next === undefined ? null : this.#options.read(this.#refusals.has(next.to));
+      if (next === undefined || reader === null) return;
       this.#waiting = this.#waiting.filter((each) => each !== next);
-      this.#begin(next);
+      this.#begin(next, reader);
     }
   }
 
-  #begin({ to, term }: Waiting): void {
-    const { clock, limits, log, read, firstConf } = this.#options;
-    const reader = read();
+  #begin({ to, term }: Waiting, reader: SnapshotReader): void {
+    const { clock, limits, log, firstConf } = this.#options;
     const { index, term: indexTerm, confState } = reader.position;
     const position = { index, term: indexTerm, confState: confState ?? firstConf };
     this.#lastId++;
@@ -209,11 +215,12 @@ export class SnapshotSender {
     });
   }
 
-  /** The next chunk, if there is one and the window has room; the last one is empty. */
+  /** The next chunk, if it is there and the window has room; the last one is empty. */
   #read(transfer: Transfer): SnapshotChunk | null {
     const { id, clock, limits } = this.#options;
     if (transfer.readAll || transfer.unackedBytes >= limits.windowBytesMax) return null;
     const data = transfer.reader.next();
+    if (data === 'later') return null;
     if (transfer.unacked.length === 0) transfer.resendAtMs = clock.nowMs() + limits.resendMs;
     transfer.readAll = data === null;
     const chunk: SnapshotChunk = {
@@ -241,7 +248,10 @@ export class SnapshotSender {
 
   #end(transfer: Transfer, delivered: boolean): void {
     this.#close(transfer);
-    if (delivered) this.#notBeforeMs.delete(transfer.to);
+    if (delivered) {
+      this.#notBeforeMs.delete(transfer.to);
+      this.#refusals.delete(transfer.to);
+    }
     this.#options.onEnd(transfer.to, delivered);
     this.#options.schedule();
   }

@@ -12,7 +12,7 @@ import {
 } from '../raft/index.ts';
 import type { SnapshotMessage } from '../transport/index.ts';
 import type { Wal } from '../wal/index.ts';
-import { cutIndex, isFull, wantsFlush } from './compaction.ts';
+import { cutIndex, isFull, type LiveLog, wantsFlush } from './compaction.ts';
 import type { CompactionLimits, SnapshotLimits } from './limits.ts';
 import { type ReceivedSnapshot, SnapshotReceiver } from './snapshot-receiver.ts';
 import { SnapshotSender } from './snapshot-sender.ts';
@@ -64,7 +64,7 @@ export class StateKeeper {
     const firstConf: ConfState = wal.recovery.confState;
     this.#sender = new SnapshotSender({
       ...{ id, clock, log, limits, firstConf, schedule },
-      read: () => machine.readSnapshot(),
+      read: (plain) => machine.readSnapshot({ plain, wake: schedule }),
       send: options.sendBulk,
       onEnd: (to, delivered) => options.raft.reportSnapshot(to, delivered),
     });
@@ -203,7 +203,14 @@ export class StateKeeper {
     const { machine, limits } = this.#options;
     if (!this.#tasks.idle) return;
     const unflushed = { ...this.#unflushed, stateBytes: machine.unflushedBytes };
-    if (wantsFlush(unflushed, limits)) this.#flush();
+    if (wantsFlush(unflushed, limits) || this.#holdsSegments()) this.#flush();
+  }
+
+  /** True when the files are too long, and nothing but a flush lets the oldest ones go. */
+  #holdsSegments(): boolean {
+    const { wal, machine, limits } = this.#options;
+    if (wal.surplusBytes <= limits.bytesMax || this.#unflushed.entries === 0) return false;
+    return wal.tailAfter(limits.bytesMax) > machine.durable.index;
   }
 
   #flush(): void {
@@ -223,11 +230,18 @@ export class StateKeeper {
   }
 
   #maybeCut(): void {
-    const { raft, machine, limits } = this.#options;
+    const { raft, wal, machine, limits } = this.#options;
     const needs = [raft.neededIndex, this.#sender.neededIndex].filter((index) => index !== null);
     const neededIndex = needs.length === 0 ? null : Math.min(...needs);
     const flushedIndex = machine.durable.index;
-    const index = cutIndex(raft, { flushedIndex, neededIndex }, limits);
+    const live: LiveLog = {
+      firstIndex: raft.firstIndex,
+      lastIndex: raft.lastIndex,
+      // In memory or in the files, whichever is more.
+      logBytes: Math.max(raft.logBytes, wal.surplusBytes),
+      tailAfter: (bytesMax) => Math.max(raft.tailAfter(bytesMax), wal.tailAfter(bytesMax)),
+    };
+    const index = cutIndex(live, { flushedIndex, neededIndex }, limits);
     if (index !== null) this.#cut(index);
   }
 

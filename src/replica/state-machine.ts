@@ -50,17 +50,31 @@ export interface StateMachine {
    * may be applied meanwhile. One at a time. An error ends the replica.
    */
   flush(done: Done): void;
-  /** The durable state as it is now, piece by piece; stays valid while flushes go on. */
-  readSnapshot(): SnapshotReader;
+  /**
+   * The durable state as it is now, piece by piece; stays valid while flushes go on. Null: not
+   * during this flush, ask again.
+   */
+  readSnapshot(options: SnapshotReadOptions): SnapshotReader | null;
   /** Begins to receive another member's state beside the own one; one at a time. */
   receiveSnapshot(done: (error: Error | null, writer: SnapshotWriter | null) => void): void;
+}
+
+/** How a state is to be read. */
+export interface SnapshotReadOptions {
+  /** The receiver refused what was sent before: in the form that everybody takes. */
+  readonly plain: boolean;
+  /** Called when `next` said `later` and has something now. */
+  readonly wake: () => void;
 }
 
 /** A state on its way out. */
 export interface SnapshotReader {
   readonly position: StatePosition;
-  /** The next piece, bounded so that making it does not hold up the event loop; null: no more. */
-  next(): Uint8Array | null;
+  /**
+   * The next piece, bounded so that making it does not hold up the event loop; `later` while the
+   * disk is awaited; null: no more.
+   */
+  next(): Uint8Array | 'later' | null;
   close(): void;
 }
 

@@ -5,13 +5,15 @@ import type { MemberId, Message, PreVote } from '../raft/index.ts';
 /*
  * A member without a replica asks the others how far the cluster is.
  *
- *   question   preVote { term: 0, lastLogIndex: 0, lastLogTerm: 0 | 1 }
+ *   question   preVote { term: 0, lastLogIndex: 0 | 1, lastLogTerm: 0 | 1 }
  *   answer     preVoteReply { term }                from a member that runs: the term it is in
  *
  * Nobody campaigns in term 0, so a running member takes nothing from the question, and its answer
  * names its own term whether it grants or refuses. A member that asks itself does not answer: its
  * own question says what there is to say, in `lastLogTerm`: 0, its directory is new; 1, it has been
  * in use. So two members that ask see each other, and nobody takes either for one that remembers.
+ * `lastLogIndex` is 1 when the sender has heard the receiver ask: who knows that may go on and run,
+ * and is still known to have been new.
  */
 
 /** Between two rounds of questions, milliseconds. */
@@ -33,10 +35,13 @@ export type OpenAskLink = (onMessage: (message: Message) => void) => Promise<Ask
 
 /** What is known of another member. */
 export type Answer =
-  /** Its replica runs and is in this term; 0: there was no election yet. */
-  | { readonly type: 'runs'; readonly term: number }
-  /** It is not in use and asks too. `isNew`: its directory is empty. */
-  | { readonly type: 'asks'; readonly isNew: boolean };
+  /**
+   * Its replica runs and is in this term; 0: it knows of no election. `wasNew`: before, while this
+   * member was asking already, it asked too, and its directory was empty.
+   */
+  | { readonly type: 'runs'; readonly term: number; readonly wasNew: boolean }
+  /** It is not in use and asks too. `isNew`: its directory is empty; `hearsUs`: it says so. */
+  | { readonly type: 'asks'; readonly isNew: boolean; readonly hearsUs: boolean };
 
 export type Answers = ReadonlyMap<MemberId, Answer>;
 
@@ -121,11 +126,13 @@ class Asking {
     if (message.type === 'preVoteReply') {
       const { term } = message;
       if (before?.type === 'runs' && before.term >= term) return;
-      this.answers.set(from, { type: 'runs', term });
+      const wasNew = before?.type === 'runs' ? before.wasNew : before?.isNew === true;
+      this.answers.set(from, { type: 'runs', term, wasNew });
     } else if (message.type === 'preVote' && message.term === 0) {
       // What it said while it ran was true, and stays so.
       if (before?.type === 'runs') return;
-      this.answers.set(from, { type: 'asks', isNew: message.lastLogTerm === 0 });
+      const { lastLogIndex, lastLogTerm } = message;
+      this.answers.set(from, { type: 'asks', isNew: lastLogTerm === 0, hearsUs: lastLogIndex > 0 });
       // It may just have come up: it shall not have to wait for the next round.
       if (before === undefined) this.#link?.send([this.#questionTo(from)]);
     } else return;
@@ -138,7 +145,8 @@ class Asking {
 
   #questionTo(to: MemberId): PreVote {
     const { memberId: from, isNew } = this.#options;
-    return { type: 'preVote', from, to, term: 0, lastLogIndex: 0, lastLogTerm: isNew ? 0 : 1 };
+    const lastLogIndex = this.answers.get(to)?.type === 'asks' ? 1 : 0;
+    return { type: 'preVote', from, to, term: 0, lastLogIndex, lastLogTerm: isNew ? 0 : 1 };
   }
 
   #check(): void {

@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto';
 import type { ConfState, MemberId } from '../raft/index.ts';
 import type { CompactionLimits, ReplicaTiming } from '../replica/index.ts';
 import type { Peer } from '../transport/index.ts';
 import type { AutoCompactionPolicy } from './auto-compaction.ts';
+import { initialIds } from './ids.ts';
 import { ConfigError, type InitialMember, SERVER_DEFAULTS, type ServerOptions } from './options.ts';
 import { bindAddress, type Place, parseUrl } from './url.ts';
 
@@ -27,6 +27,8 @@ export interface ServerConfig {
   readonly compaction: Pick<CompactionLimits, 'entriesMax' | 'bytesMax'>;
   /** 0: no bound. */
   readonly quotaBytes: number;
+  /** Between two walks over all that is stored; 0: none. */
+  readonly scrubIntervalMs: number;
   /** null: history is compacted only when somebody asks. */
   readonly autoCompaction: AutoCompactionPolicy | null;
 }
@@ -42,6 +44,8 @@ const LOG_BYTES_MIN = 8 * 1024 * 1024;
 const BLOCK_BYTES = 4096;
 const QUOTA_BYTES_MIN = 1024 * 1024;
 const ELECTION_TIMEOUT_MAX_MS = 50_000;
+/** Well below what a timer of Node can hold. */
+const SCRUB_INTERVAL_MAX_MS = 24 * 3_600_000;
 const MEMBERS_MAX = 9;
 const NAME_BYTES_MAX = 128;
 /** Timeouts are counted in ticks; finer ticks spread the members' election timeouts better. */
@@ -55,12 +59,12 @@ export function resolveConfig(options: ServerOptions): ServerConfig {
   const listenPeers = listenPlaces('--listen-peer-urls', listenPeerUrls);
   const members = initialMembers(options, name, listenPeerUrls);
   const token = options.initialClusterToken ?? SERVER_DEFAULTS.initialClusterToken;
-  const ids = new Map(members.map((member) => [member.name, memberIdOf(member, token)]));
+  const { clusterId, members: ids } = initialIds(members, token);
   const memberId = ids.get(name) as MemberId;
   const sortedIds = [...ids.values()].sort(compareIds);
   return {
     name,
-    clusterId: hash64(['cluster', token, ...sortedIds.map(String)]),
+    clusterId,
     memberId,
     dataDir: resolveDataDir(options, name),
     mayCreateLog: (options.initialClusterState ?? 'new') === 'new',
@@ -83,6 +87,7 @@ export function resolveConfig(options: ServerOptions): ServerConfig {
     },
     timing: resolveTiming(options),
     ...resolveSizes(options),
+    scrubIntervalMs: resolveScrub(options),
     autoCompaction: resolveAutoCompaction(options),
   };
 }
@@ -164,6 +169,13 @@ function resolveSizes(options: ServerOptions): Pick<ServerConfig, 'compaction' |
   return { compaction: { entriesMax: Math.min(entriesMax, blocks), bytesMax }, quotaBytes };
 }
 
+function resolveScrub(options: ServerOptions): number {
+  const intervalMs = options.corruptCheckTimeMs ?? SERVER_DEFAULTS.corruptCheckTimeMs;
+  checkCount('--corrupt-check-time', intervalMs, 0);
+  if (intervalMs <= SCRUB_INTERVAL_MAX_MS) return intervalMs;
+  throw new ConfigError(`--corrupt-check-time: ${intervalMs} ms is more than 24 hours`);
+}
+
 function resolveAutoCompaction(options: ServerOptions): AutoCompactionPolicy | null {
   const mode = options.autoCompactionMode ?? 'periodic';
   const retention = options.autoCompactionRetention ?? 0;
@@ -227,20 +239,6 @@ function checkMs(option: string, value: number): void {
 
 function sameSet(a: readonly string[], b: readonly string[]): boolean {
   return a.length === b.length && a.every((item) => b.includes(item));
-}
-
-/**
- * Derived from what all members are told alike, so that they agree without talking (as etcd does).
- * A cluster that turns TLS on stays the same cluster: the scheme does not count.
- */
-function memberIdOf(member: InitialMember, token: string): MemberId {
-  const places = member.peerUrls.map((url) => url.replace(/^https:/i, 'http:')).sort();
-  return hash64(['member', token, member.name, ...places]);
-}
-
-function hash64(parts: readonly string[]): bigint {
-  const id = createHash('sha256').update(JSON.stringify(parts)).digest().readBigUInt64BE(0);
-  return id === 0n ? 1n : id;
 }
 
 function compareIds(a: bigint, b: bigint): number {

@@ -1,6 +1,7 @@
 import type { Clock, Log, Timer } from '../io/index.ts';
 import { equalBytes } from '../lib/index.ts';
 import type { MemberId } from '../raft/index.ts';
+import { StoreError } from '../store/index.ts';
 import type { StateHash } from '../transport/index.ts';
 
 /** Every so many entries all members look at their state. */
@@ -19,7 +20,7 @@ export interface DivergenceParts {
   readonly stateHash: () => string;
   readonly send: (message: StateHash) => void;
   /** This member holds another state than a majority of the others at the same place. */
-  readonly onDiverged: (error: Error) => void;
+  readonly onDiverged: (finding: StoreError) => void;
 }
 
 /** The state after some entry. */
@@ -97,24 +98,26 @@ export class Divergence {
     const others = this.disagreeing.length;
     if (others * 2 <= voters.length) return;
     this.close();
+    // So that they know too, who may not have compared yet.
+    this.#tell({ index, hash: own });
     onDiverged(
-      new Error(
+      new StoreError(
+        'CORRUPT',
         `this member's state at entry ${index} is not that of ${others} others: it stops. ` +
-          'Move its data directory away and start it again: it fetches the state from them',
+          'Start it again: it does not use this state any more, and fetches theirs',
       ),
     );
   }
 
   #arm(): void {
     this.#timer = this.#parts.clock.setTimer(TELL_MS, () => {
-      this.#tell();
+      const point = this.#newest;
+      if (point !== null && point.index !== this.#told) this.#tell(point);
       if (!this.#closed) this.#arm();
     });
   }
 
-  #tell(): void {
-    const point = this.#newest;
-    if (point === null || point.index === this.#told) return;
+  #tell(point: Point): void {
     this.#told = point.index;
     const { memberId, voters, send } = this.#parts;
     for (const to of voters) {

@@ -1,10 +1,17 @@
 import { once } from 'node:events';
-import { createServer as createHttpServer, get, type IncomingMessage } from 'node:http';
+import {
+  createServer as createHttpServer,
+  get,
+  type IncomingMessage,
+  type RequestListener,
+  type ServerResponse,
+} from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import { createGrpcServer, type GrpcMethod } from '../grpc/index.ts';
 import { TestClient } from '../grpc/testing/client.ts';
-import { type Log, silentLog } from '../io/index.ts';
+import { ManualClock } from '../grpc/testing/manual-clock.ts';
+import { type Clock, type Log, silentLog, systemClock } from '../io/index.ts';
 import { type Door, type DoorError, openDoor } from './door.ts';
 import type { DoorLimits } from './limits.ts';
 import { protocolOf } from './sniff.ts';
@@ -21,7 +28,15 @@ interface Fixture {
   readonly warnings: string[];
 }
 
-async function open(limits: Partial<DoorLimits> = {}): Promise<Fixture> {
+const answerAndHangUp: RequestListener = (request, response) => {
+  response.setHeader('connection', 'close');
+  response.end(`${request.method} ${request.url}`);
+};
+
+async function open(
+  { clock = systemClock, ...limits }: Partial<DoorLimits> & { readonly clock?: Clock } = {},
+  http: RequestListener = answerAndHangUp,
+): Promise<Fixture> {
   const warnings: string[] = [];
   const log: Log = { ...silentLog, warn: (message) => void warnings.push(message) };
   const echo: GrpcMethod = { type: 'unary', handle: async (request) => request };
@@ -29,12 +44,10 @@ async function open(limits: Partial<DoorLimits> = {}): Promise<Fixture> {
   const door = await openDoor({
     listen: { host: '127.0.0.1', port: 0 },
     grpc,
-    http: (request, response) => {
-      response.setHeader('connection', 'close');
-      response.end(`${request.method} ${request.url}`);
-    },
+    http,
     log,
     limits,
+    clock,
   });
   opened.push(
     () => grpc.close(),
@@ -158,6 +171,48 @@ describe('the door', () => {
     const { port } = await open({ httpRequestMs: 30 });
     const socket = await dial(port);
     socket.write('GET / HTTP/1.1\r\nhost: x\r\nx-slow: ');
+    expect(await rest(socket)).toBe('');
+  });
+
+  test('cuts off an HTTP/1.1 request whose body never completes', async () => {
+    const { port } = await open({ httpRequestMs: 30 }, () => {});
+    const socket = await dial(port);
+    socket.write('POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nhe');
+    expect(await rest(socket)).toBe('');
+  });
+
+  test('lets an answer that has begun take its time, also while the request goes on', async () => {
+    const clock = new ManualClock();
+    const responses: ServerResponse[] = [];
+    const { port } = await open({ httpRequestMs: 30, clock }, (request, response) => {
+      response.setHeader('connection', 'close');
+      response.write('begun;');
+      request.resume();
+      responses.push(response);
+    });
+    const whole = await dial(port);
+    whole.write('POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n');
+    await once(whole, 'data');
+    const endless = await dial(port);
+    endless.write('POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n');
+    await once(endless, 'data');
+    clock.pass(1_000_000);
+    const answers = [whole, endless].map(rest);
+    for (const response of responses) response.end('done');
+    for (const answer of await Promise.all(answers)) expect(answer).toContain('done');
+  });
+
+  test('serves several requests on a connection, and cuts it when it was idle long', async () => {
+    const clock = new ManualClock();
+    const http: RequestListener = (request, response) => response.end(`${request.url};`);
+    const { port } = await open({ httpRequestMs: 30, httpIdleMs: 100, clock }, http);
+    const socket = await dial(port);
+    for (const path of ['/1', '/2']) {
+      socket.write(`GET ${path} HTTP/1.1\r\nhost: x\r\n\r\n`);
+      expect(String(await once(socket, 'data'))).toContain(`${path};`);
+      clock.pass(99);
+    }
+    clock.pass(1);
     expect(await rest(socket)).toBe('');
   });
 

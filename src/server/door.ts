@@ -1,7 +1,9 @@
 import {
   createServer as createHttpServer,
   type Server as HttpServer,
+  type IncomingMessage,
   type RequestListener,
+  type ServerResponse,
 } from 'node:http';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import type { Server as TlsServer } from 'node:tls';
@@ -122,7 +124,14 @@ class SniffingDoor implements Door {
     this.#listener.on('drop', (data) =>
       this.#complain('too many connections', data?.remoteAddress),
     );
-    this.#http = createHttpServer({ maxHeaderSize: this.#limits.httpHeaderBytesMax }, http);
+    this.#http = createHttpServer(
+      // What is idle is ours to cut, as this server listens nowhere itself.
+      { maxHeaderSize: this.#limits.httpHeaderBytesMax, keepAliveTimeout: 0 },
+      (request, response) => {
+        this.#watchRequest(request, response);
+        http(request, response);
+      },
+    );
     this.#tls = tls === null ? null : this.#createTls(tls);
     this.#http.on('clientError', (_error, socket) => {
       if (socket.writable) socket.end(REFUSAL);
@@ -240,11 +249,25 @@ class SniffingDoor implements Door {
     socket.end(said, () => socket.destroy());
   }
 
-  /** Gives a connection of ours that much time from now. */
-  #watch(socket: Socket, delayMs: number): void {
+  /** A request may take its time only while it is answered: a stream of changes never ends. */
+  #watchRequest(request: IncomingMessage, response: ServerResponse): void {
+    const { socket } = request;
+    const { httpRequestMs, httpIdleMs } = this.#limits;
+    const timer = this.#watch(socket, httpRequestMs, () => response.headersSent);
+    request.on('end', () => timer.cancel());
+    response.on('close', () => {
+      if (this.#sockets.has(socket)) this.#watch(socket, httpIdleMs);
+    });
+  }
+
+  /** Gives a connection of ours that much time from now, and more if it is excused then. */
+  #watch(socket: Socket, delayMs: number, isExcused: () => boolean = () => false): Timer {
     this.#sockets.get(socket)?.cancel();
-    const timer = this.#clock.setTimer(delayMs, () => socket.destroy());
+    const timer = this.#clock.setTimer(delayMs, () => {
+      if (!isExcused()) socket.destroy();
+    });
     this.#sockets.set(socket, timer);
+    return timer;
   }
 
   #forget(socket: Socket): void {

@@ -1,5 +1,7 @@
 import type { ClusterMember } from '../api/index.ts';
-import type { EtcdMember } from '../etcd/index.ts';
+import type { EtcdMember, OpenState, StateRows } from '../etcd/index.ts';
+import { EMPTY_BYTES } from '../lib/index.ts';
+import type { DurableStore } from '../store/index.ts';
 import type { MemberInfo, Transport } from '../transport/index.ts';
 import type { ConfiguredMember, ServerConfig } from './config.ts';
 import type { MemberFeed } from './feed.ts';
@@ -16,7 +18,9 @@ export interface EtcdMemberParts {
   readonly feed: MemberFeed;
   readonly state: MemberState;
   readonly isOutOfSpace: () => boolean;
+  readonly disagreeing: () => readonly bigint[];
   readonly clientUrls: () => readonly string[];
+  readonly openDatabase: EtcdMember['openDatabase'];
   /** Null while there is none. */
   readonly transport: () => Transport | null;
 }
@@ -29,6 +33,8 @@ export function etcdMember(parts: EtcdMemberParts): EtcdMember {
     if (id === memberId) return { name, clientUrls: parts.clientUrls() };
     return parts.transport()?.peerInfo(id) ?? null;
   };
+  const members = (): readonly ClusterMember[] =>
+    parts.members.map((member) => clusterMember(member, infoOf(member.memberId)));
   return {
     clusterId,
     memberId,
@@ -44,10 +50,33 @@ export function etcdMember(parts: EtcdMemberParts): EtcdMember {
       status: service.status,
     },
     feed,
-    members: () => parts.members.map((member) => clusterMember(member, infoOf(member.memberId))),
+    rows: () => (service.isOpen() ? rowsOf(state.store) : null),
+    members,
+    openDatabase: parts.openDatabase,
+    openState: () => openState(parts, members()),
     usage: () => state.store.usage(),
     isOutOfSpace: parts.isOutOfSpace,
+    disagreeing: parts.disagreeing,
     transferLeadership: (to) => service.replica.transferLeadership(to),
+  };
+}
+
+async function openState(
+  { state, service }: EtcdMemberParts,
+  members: readonly ClusterMember[],
+): Promise<OpenState | null> {
+  const failure = await new Promise<Error | null>((resolve) => state.flush(resolve));
+  if (!service.isOpen()) return null;
+  if (failure !== null) throw failure;
+  const view = state.store.view();
+  const leases = () => view.range('leases', { from: EMPTY_BYTES, to: null });
+  return { state: { rows: rowsOf(view), leases, members }, close: () => view.close() };
+}
+
+function rowsOf(store: Pick<DurableStore, 'get' | 'range'>): StateRows {
+  return {
+    get: (table, key) => store.get(table, key),
+    history: (from) => store.range('history', { from, to: null }),
   };
 }
 

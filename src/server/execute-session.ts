@@ -12,7 +12,7 @@ import {
   REPLY_OVERHEAD_BYTES_MAX,
 } from '../api/index.ts';
 import type { Clock } from '../io/index.ts';
-import { DecodeError, unreachable } from '../lib/index.ts';
+import { assert, DecodeError, unreachable } from '../lib/index.ts';
 import { EXECUTE_LIMITS, type ExecuteLimits } from './limits.ts';
 
 /** What an Execute stream stands on: gRPC in production, a virtual link in simulations. */
@@ -134,6 +134,8 @@ export class ExecuteSession {
     return (answer) => {
       this.#inFlight--;
       this.#inFlightBytes -= bytes;
+      const left = { inFlight: this.#inFlight, bytes: this.#inFlightBytes };
+      assert(left.inFlight > 0 || left.bytes === 0, 'requests were answered twice', left);
       this.#answer(id, answer);
     };
   }

@@ -10,15 +10,19 @@ export function hasHistory(answers: Answers): boolean {
 }
 
 /**
- * Nobody who answered knows of a term. With all of them that is certain; a majority is enough when
- * the others had their time to object.
+ * Nobody who answered knows of a term. With all of them that is certain. When the others had their
+ * time to object, a majority is enough that begins together, with empty directories: one that runs
+ * already and knows of no term may only have been out of reach of those who have elected.
  */
 export function isNewCluster(
   answers: Answers,
   { membersMax, isLate }: { membersMax: number; isLate: boolean },
 ): boolean {
-  const agreed = answers.size + 1;
-  return agreed === membersMax || (isLate && agreed >= majorityOf(membersMax));
+  if (answers.size + 1 === membersMax) return true;
+  const together = [...answers.values()].filter((answer) =>
+    answer.type === 'runs' ? answer.wasNew : answer.isNew && answer.hearsUs,
+  );
+  return isLate && together.length + 1 >= majorityOf(membersMax);
 }
 
 /**

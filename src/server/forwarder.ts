@@ -1,5 +1,6 @@
 import type { KvService, Query, Reply } from '../api/index.ts';
 import type { Clock, Random, Timer } from '../io/index.ts';
+import { assert } from '../lib/index.ts';
 import type { MemberId } from '../raft/index.ts';
 import type { Forward, ForwardAnswer, ForwardReply } from '../transport/index.ts';
 import { FORWARD_LIMITS, type ForwardLimits } from './limits.ts';
@@ -128,7 +129,10 @@ export class Forwarder implements Pick<KvService, 'execute' | 'read'> {
     this.#timer?.cancel();
     this.#timer = null;
     const { stopped, leadershipLost } = this.#parts.refusals;
-    for (const { reply } of this.#queue.splice(0)) reply(stopped);
+    for (const { command, reply } of this.#queue.splice(0)) {
+      this.#bytes -= command.length;
+      reply(stopped);
+    }
     for (const id of [...this.#pending.keys()]) this.#end(id, leadershipLost);
     for (const attempt of this.#waiting.splice(0)) attempt();
   }
@@ -200,6 +204,8 @@ export class Forwarder implements Pick<KvService, 'execute' | 'read'> {
     if (pending === undefined) return;
     this.#pending.delete(id);
     this.#bytes -= pending.command.length;
+    const isEmpty = this.#queue.length + this.#pending.size + this.#waiting.length === 0;
+    assert(!isEmpty || this.#bytes === 0, 'commands that are gone count', { bytes: this.#bytes });
     pending.reply(answer);
   }
 

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, request, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
+import { nodeExchange } from '../gateway/index.ts';
 import { createHttpHandler } from './http.ts';
 import { testStatus } from './testing/service.ts';
 
@@ -19,20 +20,28 @@ interface Answer {
 
 async function ask(
   path: string,
-  options: { method?: string; leaderless?: boolean; metrics?: () => Promise<string> } = {},
+  options: {
+    method?: string;
+    leaderless?: boolean;
+    isFull?: boolean;
+    metrics?: () => Promise<string>;
+  } = {},
 ): Promise<Answer & { defects: string[] }> {
   const defects: string[] = [];
   const status = options.leaderless ? { ...testStatus(), leader: null } : testStatus();
   const handler = createHttpHandler({
     status: () => status,
+    isOutOfSpace: () => options.isFull ?? false,
     version: '1.2.3',
     metrics: options.metrics ?? (async () => 'quorate_up 1\n'),
     onDefect: (error) => defects.push(error.message),
   });
-  server = createServer(handler).listen(0, '127.0.0.1');
+  server = createServer((request, response) => handler(nodeExchange(request, response)));
+  server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
-  const sent = request({ port, host: '127.0.0.1', path, method: options.method ?? 'GET' });
+  const method = options.method ?? 'GET';
+  const sent = request({ port, host: '127.0.0.1', path, method, agent: false });
   sent.end();
   const [response] = (await once(sent, 'response')) as [IncomingMessage];
   let body = '';
@@ -66,8 +75,35 @@ describe('HTTP/1.1', () => {
     });
   });
 
-  test('/version names the version', async () => {
-    expect(await ask('/version')).toMatchObject({ status: 200, body: '{"quorate":"1.2.3"}\n' });
+  test('/health of a member alone needs no leader', async () => {
+    expect(await ask('/health?serializable=true', { leaderless: true })).toMatchObject({
+      status: 200,
+    });
+  });
+
+  test('/health is 503 when the quota is reached, unless that is not asked for', async () => {
+    const body = '{"health":"false","reason":"ALARM NOSPACE"}\n';
+    expect(await ask('/health', { isFull: true })).toMatchObject({ status: 503, body });
+    await new Promise((resolve) => server?.close(resolve));
+    expect(await ask('/health?exclude=NOSPACE', { isFull: true })).toMatchObject({ status: 200 });
+  });
+
+  test('/readyz?verbose tells of every check', async () => {
+    const done = '[+]data_corruption ok\n[+]serializable_read ok\n';
+    expect(await ask('/readyz?verbose')).toMatchObject({
+      status: 200,
+      body: `${done}[+]linearizable_read ok\nok\n`,
+    });
+    await new Promise((resolve) => server?.close(resolve));
+    expect(await ask('/readyz?verbose', { leaderless: true })).toMatchObject({
+      status: 503,
+      body: `${done}[-]linearizable_read failed: no leader\nno leader\n`,
+    });
+  });
+
+  test('/version names the version of etcd that this is like, and the own one', async () => {
+    const body = '{"etcdserver":"3.4.23","etcdcluster":"3.4.0","quorate":"1.2.3"}\n';
+    expect(await ask('/version')).toMatchObject({ status: 200, body });
   });
 
   test('/metrics is Prometheus text', async () => {

@@ -15,6 +15,7 @@ export {
   restoreMember,
 } from './restore.ts';
 export { type Server, startServer } from './server.ts';
+export { checkDatabaseFile, type DatabaseSummary, isDatabaseFile } from './snapshot-database.ts';
 export {
   checkSnapshotFile,
   SnapshotCheck,

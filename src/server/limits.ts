@@ -8,8 +8,10 @@ export const DOOR_LIMITS = {
   handshakesMax: 1_000,
   /** A connection must show its protocol within this time. */
   firstBytesMs: 10_000,
-  /** A request over HTTP/1.1 must be complete and answered within this time. */
+  /** A request over HTTP/1.1 must be complete, or its answer have begun, within this time. */
   httpRequestMs: 30_000,
+  /** The next request on a connection of HTTP/1.1 must have come within this time. */
+  httpIdleMs: 60_000,
   /** Bytes of one HTTP/1.1 request's headers. */
   httpHeaderBytesMax: 16 * 1024,
   /** At most one log line about bad connections in this time. */
@@ -30,6 +32,14 @@ export const EXECUTE_LIMITS = {
 } as const;
 
 export type ExecuteLimits = { readonly [Name in keyof typeof EXECUTE_LIMITS]: number };
+
+/** Queries that wait for changes of the history. */
+export const FOLLOW_LIMITS = {
+  /** At one member; more are OVERLOADED. */
+  followersMax: 100_000,
+} as const;
+
+export type FollowLimits = { readonly [Name in keyof typeof FOLLOW_LIMITS]: number };
 
 /** Snapshots that operators fetch: each holds back the space of what is replaced meanwhile. */
 export const SNAPSHOT_LIMITS = {

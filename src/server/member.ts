@@ -1,10 +1,11 @@
 import type { KvService, LeaderHint, MemberStatus } from '../api/index.ts';
-import type { EtcdMember } from '../etcd/index.ts';
+import type { DatabaseFile, EtcdMember } from '../etcd/index.ts';
+import { GrpcError } from '../grpc/index.ts';
 import type { Io } from '../io/index.ts';
 import { deferred, unreachable } from '../lib/index.ts';
 import type { MemberId } from '../raft/index.ts';
 import { Replica, type ReplicaStatus } from '../replica/index.ts';
-import type { Engines } from '../store/index.ts';
+import { type Engines, StoreError } from '../store/index.ts';
 import type { BulkMessage, Transport, TransportHandlers } from '../transport/index.ts';
 import { openWal, type Wal, type WalLimits } from '../wal/index.ts';
 import type { ServerConfig } from './config.ts';
@@ -13,7 +14,13 @@ import { etcdMember } from './etcd-member.ts';
 import { MemberFeed } from './feed.ts';
 import type { Forwarder } from './forwarder.ts';
 import { Housekeeping } from './housekeeping.ts';
-import { createForwarder, createService, type ServiceParts } from './service.ts';
+import {
+  createForwarder,
+  createService,
+  type MemberService,
+  type ServiceParts,
+} from './service.ts';
+import { exportDatabase } from './snapshot-export.ts';
 import type { OpenedSnapshot, SnapshotSource } from './snapshot-service.ts';
 import { MemberState } from './state.ts';
 import { VERSION } from './version.ts';
@@ -24,7 +31,12 @@ export interface MemberOptions {
     ServerConfig,
     'name' | 'clusterId' | 'memberId' | 'dataDir' | 'mayCreateLog' | 'confState' | 'timing'
   > &
-    Partial<Pick<ServerConfig, 'quotaBytes' | 'autoCompaction' | 'compaction' | 'members'>>;
+    Partial<
+      Pick<
+        ServerConfig,
+        'quotaBytes' | 'autoCompaction' | 'compaction' | 'members' | 'scrubIntervalMs'
+      >
+    >;
   readonly io: Pick<Io, 'clock' | 'disk' | 'log' | 'random'>;
   /** What keeps the state's rows. */
   readonly engines: Engines;
@@ -39,8 +51,6 @@ export interface MemberOptions {
  * around it, a simulator puts something else there.
  */
 export class Member implements SnapshotSource {
-  /** What clients are served through, whatever they came in by. */
-  readonly service: KvService;
   /** As clients of etcd see it. */
   readonly etcd: EtcdMember;
   /** For the transport to call. */
@@ -51,7 +61,10 @@ export class Member implements SnapshotSource {
   readonly #state: MemberState;
   readonly #housekeeping: Housekeeping;
   readonly #divergence: Divergence;
+  readonly #service: MemberService;
   readonly #forwarder: Forwarder;
+  /** Says why, and stops. */
+  readonly #stopFor: (error: Error) => void;
   readonly #ready = deferred<void>();
   #transport: Transport | null = null;
   #closing: Promise<void> | null = null;
@@ -66,6 +79,10 @@ export class Member implements SnapshotSource {
     this.#state = state;
     this.#wal = wal;
     const { config, io } = options;
+    this.#stopFor = (error) => {
+      io.log.error(`this member stops: ${error.message}`);
+      onFailure(error);
+    };
     this.#replica = new Replica({
       id: config.memberId,
       wal,
@@ -87,10 +104,7 @@ export class Member implements SnapshotSource {
       log: io.log,
       stateHash: () => state.machine.stateHash(),
       send: (message) => this.#transport?.sendBulk(message),
-      onDiverged: (error) => {
-        io.log.error(error.message);
-        onFailure(error);
-      },
+      onDiverged: (finding) => this.#stopDamaged(finding),
     });
     this.#housekeeping = new Housekeeping({
       clock: io.clock,
@@ -98,12 +112,15 @@ export class Member implements SnapshotSource {
       state,
       quotaBytes: config.quotaBytes ?? 0,
       autoCompaction: config.autoCompaction ?? null,
+      scrubIntervalMs: config.scrubIntervalMs ?? 0,
+      onDamage: (finding) => this.#stopDamaged(finding),
       leads: () => this.#replica.status().role === 'leader',
       logTimeMs: () => this.#replica.logTimeMs(),
       execute: (command, reply) => this.service.execute(command, reply),
     });
     const parts = this.#serviceParts();
-    this.service = createService(parts);
+    const feed = new MemberFeed(parts);
+    this.#service = createService(parts, { feed, clock: io.clock });
     this.#forwarder = createForwarder(parts, {
       memberId: config.memberId,
       clock: io.clock,
@@ -111,7 +128,6 @@ export class Member implements SnapshotSource {
       requestTimeoutMs: config.timing.requestTimeoutMs,
       send: (message) => this.#transport?.sendBulk(message) ?? false,
     });
-    const feed = new MemberFeed(parts);
     this.etcd = this.#etcdMember(parts, feed);
     state.onApplied = (index) => {
       this.#housekeeping.afterApply();
@@ -123,6 +139,17 @@ export class Member implements SnapshotSource {
       onBulk: (message) => this.#receiveBulk(message),
       onUnreachable: (memberId) => this.#replica.reportUnreachable(memberId),
     };
+  }
+
+  /** The state is not what it has to be: no start may use it again. */
+  #stopDamaged(finding: StoreError): void {
+    this.#state.reportDamage(finding);
+    this.#stopFor(finding);
+  }
+
+  /** What clients are served through, whatever they came in by. */
+  get service(): KvService {
+    return this.#service;
   }
 
   #serviceParts(): ServiceParts {
@@ -146,6 +173,8 @@ export class Member implements SnapshotSource {
       feed,
       state: this.#state,
       isOutOfSpace: () => this.#housekeeping.quota.isFull,
+      disagreeing: () => this.disagreeing,
+      openDatabase: (asked) => this.#openDatabase(asked),
       clientUrls,
       transport: () => this.#transport,
     });
@@ -201,6 +230,16 @@ export class Member implements SnapshotSource {
     return this.#replica.status().parked;
   }
 
+  /** Members whose state was not this one's when they were last compared. */
+  get disagreeing(): readonly MemberId[] {
+    return this.#divergence.disagreeing;
+  }
+
+  /** Walks over everything stored that found nothing wrong. */
+  get scrubs(): number {
+    return this.#housekeeping.scrubs;
+  }
+
   /** Index of the last entry whose effect survives a crash without the log. */
   get flushedIndex(): number {
     return this.#state.durable.index;
@@ -228,11 +267,33 @@ export class Member implements SnapshotSource {
 
   async openSnapshot({ local }: { readonly local: boolean }): Promise<OpenedSnapshot> {
     if (!local) await this.#caughtUp();
-    await new Promise<void>((resolve, reject) => {
+    await this.#flushed();
+    const estimatedBytes = this.#state.store.usage().usedBytes;
+    return { reader: this.#state.readRows(), estimatedBytes };
+  }
+
+  async #openDatabase({ signal }: { readonly signal: AbortSignal }): Promise<DatabaseFile> {
+    const { io } = this.#options;
+    // As etcd's: without a leader it is what this member has.
+    await this.#caughtUp().catch((cause: Error) => io.log.warn(`snapshot: ${cause.message}`));
+    await this.#flushed();
+    signal.throwIfAborted();
+    const view = this.#state.store.view();
+    const members = this.etcd.members();
+    const directory = directoryOf(this.#options);
+    try {
+      return await exportDatabase({ ...io, directory, view, members, signal });
+    } catch (cause) {
+      if (!(cause instanceof StoreError) || cause.code !== 'CORRUPT') throw cause;
+      this.#stopDamaged(cause);
+      throw new GrpcError('DATA_LOSS', `the state is damaged: ${cause.message}`, { cause });
+    }
+  }
+
+  #flushed(): Promise<void> {
+    return new Promise((resolve, reject) => {
       this.#state.flush((error) => (error === null ? resolve() : reject(error)));
     });
-    const estimatedBytes = this.#state.store.usage().usedBytes;
-    return { reader: this.#state.readSnapshot(), estimatedBytes };
   }
 
   /** Resolves when this member has applied all that was acknowledged before the call. */
@@ -270,6 +331,7 @@ export class Member implements SnapshotSource {
     this.#housekeeping.close();
     this.#divergence.close();
     this.#forwarder.close();
+    this.#service.close();
     await this.#replica.close();
     await this.#state.close();
   }

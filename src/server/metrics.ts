@@ -1,5 +1,6 @@
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { MemberStatus } from '../api/index.ts';
+import { ETCD_VERSION, type EtcdMember } from '../etcd/index.ts';
 
 /** What a scrape reads, besides the member's status. */
 export interface MetricSources {
@@ -8,6 +9,14 @@ export interface MetricSources {
   readonly parked: () => number;
   /** Established links to other members. */
   readonly connectedPeers: () => number;
+  /** The state, for metrics that have etcd's names. */
+  readonly etcd: Pick<EtcdMember, 'usage' | 'feed'>;
+  /** Bytes that the state may take; 0: no bound. */
+  readonly quotaBytes: number;
+  /** Members whose state is not this one's: etcd's CORRUPT alarm. */
+  readonly disagreeingMembers: () => number;
+  /** Walks over everything stored that found nothing wrong, since the start. */
+  readonly scrubs: () => number;
   /** Of the ports that speak TLS. */
   readonly certificateEnds: () => readonly CertificateEnd[];
 }
@@ -19,11 +28,13 @@ export interface CertificateEnd {
   readonly expiresMs: number;
 }
 
+type Gauges = readonly [name: string, help: string, read: (status: MemberStatus) => number][];
+
 /** Prometheus metrics of one member, read at scrape time; the text of `GET /metrics`. */
 export function createMetrics(sources: MetricSources): () => Promise<string> {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
-  const gauge = (name: string, help: string, read: (status: MemberStatus) => number): void => {
+  for (const [name, help, read] of [...ownGauges(sources), ...etcdGauges(sources)]) {
     new Gauge({
       name,
       help,
@@ -32,21 +43,16 @@ export function createMetrics(sources: MetricSources): () => Promise<string> {
         this.set(read(sources.status()));
       },
     });
+  }
+  const labelled = (name: string, help: string, labels: Readonly<Record<string, string>>): void => {
+    const gauge = new Gauge({ name, help, labelNames: Object.keys(labels), registers: [registry] });
+    gauge.set(labels, 1);
   };
-  gauge('quorate_server_has_leader', '1 when a leader is known.', (s) =>
-    s.leader === null ? 0 : 1,
-  );
-  gauge('quorate_server_is_leader', '1 when this member leads.', (s) =>
-    s.role === 'leader' ? 1 : 0,
-  );
-  gauge('quorate_raft_term', 'Latest term seen.', (s) => s.term);
-  gauge('quorate_raft_commit_index', 'Highest log index known committed.', (s) => s.commitIndex);
-  gauge('quorate_raft_applied_index', 'Highest log index applied.', (s) => s.appliedIndex);
-  gauge('quorate_kv_revision', 'Revision of the newest change.', (s) => s.revision);
-  gauge('quorate_sessions', 'Live sessions.', (s) => s.sessions);
-  gauge('quorate_wal_bytes', 'Bytes of the log on disk.', (s) => s.logBytes);
-  gauge('quorate_proposals_pending', 'Commands waiting for their answer.', () => sources.parked());
-  gauge('quorate_peers_connected', 'Established links to peers.', () => sources.connectedPeers());
+  const { memberId } = sources.status();
+  labelled('etcd_server_id', 'This member.', { server_id: memberId.toString(16) });
+  labelled('etcd_server_version', 'The etcd that this one is like.', {
+    server_version: ETCD_VERSION,
+  });
   new Gauge({
     name: 'quorate_tls_certificate_expires_seconds',
     help: 'End of the own certificate that ends first, seconds since 1970.',
@@ -59,4 +65,52 @@ export function createMetrics(sources: MetricSources): () => Promise<string> {
     },
   });
   return () => registry.metrics();
+}
+
+function ownGauges(sources: MetricSources): Gauges {
+  const { parked, connectedPeers, disagreeingMembers, scrubs } = sources;
+  return [
+    ['quorate_server_has_leader', '1 when a leader is known.', hasLeader],
+    ['quorate_server_is_leader', '1 when this member leads.', isLeader],
+    ['quorate_raft_term', 'Latest term seen.', (s) => s.term],
+    ['quorate_raft_commit_index', 'Highest log index known committed.', (s) => s.commitIndex],
+    ['quorate_raft_applied_index', 'Highest log index applied.', (s) => s.appliedIndex],
+    ['quorate_kv_revision', 'Revision of the newest change.', (s) => s.revision],
+    ['quorate_sessions', 'Live sessions.', (s) => s.sessions],
+    ['quorate_wal_bytes', 'Bytes of the log on disk.', (s) => s.logBytes],
+    ['quorate_proposals_pending', 'Commands waiting for their answer.', parked],
+    ['quorate_peers_connected', 'Established links to peers.', connectedPeers],
+    ['quorate_members_disagreeing', 'Members with another state: an alarm.', disagreeingMembers],
+    ['quorate_state_scrubs', 'Times that all stored rows were verified since the start.', scrubs],
+  ];
+}
+
+/** What alerts and dashboards made for etcd look at. */
+function etcdGauges({ etcd, parked, quotaBytes }: MetricSources): Gauges {
+  const { feed } = etcd;
+  return [
+    ['etcd_server_has_leader', '1 when a leader is known.', hasLeader],
+    ['etcd_server_is_leader', '1 when this member leads.', isLeader],
+    ['etcd_server_is_learner', '1 when this member does not vote.', () => 0],
+    ['etcd_server_proposals_committed_total', 'Highest index committed.', (s) => s.commitIndex],
+    ['etcd_server_proposals_applied_total', 'Highest index applied.', (s) => s.appliedIndex],
+    ['etcd_server_proposals_pending', 'Commands waiting for their answer.', parked],
+    ['etcd_server_quota_backend_bytes', 'Bytes the state may take.', () => quotaBytes],
+    [
+      'etcd_mvcc_db_total_size_in_bytes',
+      "Bytes of the state's file.",
+      () => etcd.usage().fileBytes,
+    ],
+    ['etcd_mvcc_db_total_size_in_use_in_bytes', 'Bytes in use.', () => etcd.usage().usedBytes],
+    ['etcd_debugging_mvcc_current_revision', 'Newest revision.', () => feed.revision],
+    ['etcd_debugging_mvcc_compact_revision', 'Oldest readable one.', () => feed.compactRevision],
+  ];
+}
+
+function hasLeader({ leader }: MemberStatus): number {
+  return leader === null ? 0 : 1;
+}
+
+function isLeader({ role }: MemberStatus): number {
+  return role === 'leader' ? 1 : 0;
 }

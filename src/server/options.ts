@@ -119,6 +119,11 @@ export interface ServerOptions {
    */
   readonly autoCompactionRetention?: number;
   /**
+   * Milliseconds from one walk over everything that is stored to the next, which verifies it; 0:
+   * none [--corrupt-check-time, 12 h; etcd: none].
+   */
+  readonly corruptCheckTimeMs?: number;
+  /**
    * Dials members (by name) at another URL than the advertised one, for instance through a proxy
    * [none].
    */
@@ -154,6 +159,7 @@ export const SERVER_DEFAULTS = {
   snapshotCount: 100_000,
   maxLogBytes: 64 * 1024 * 1024,
   quotaBackendBytes: 2 * 1024 * 1024 * 1024,
+  corruptCheckTimeMs: 12 * 3_600_000,
 } as const;
 
 /**

@@ -11,7 +11,7 @@ const WARN_SHARE = 0.8;
 export interface QuotaParts {
   /** Bytes that the state may take; 0: no bound. etcd: --quota-backend-bytes. */
   readonly quotaBytes: number;
-  /** Bytes that it takes now. Asked after every flush, not for every command. */
+  /** Bytes that it takes now, with those that wait for a flush. Asked whenever it has changed. */
   readonly usedBytes: () => number;
   readonly log: Log;
 }

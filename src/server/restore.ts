@@ -1,7 +1,7 @@
 import { readdir, rename, rm } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { silentLog, systemClock, systemDisk } from '../io/index.ts';
-import { configurationRow, positionOf } from '../kv/index.ts';
+import { configurationRow, type KvPosition, positionOf } from '../kv/index.ts';
 import { ByteWriter } from '../lib/index.ts';
 import { encodeConfState } from '../raft/index.ts';
 import {
@@ -10,11 +10,11 @@ import {
   openStateHome,
   restoreSnapshot,
   type SnapshotRestore,
-  type StateHome,
 } from '../store/index.ts';
 import { openWal } from '../wal/index.ts';
 import { resolveConfig, type ServerConfig } from './config.ts';
 import { ConfigError, type ServerOptions } from './options.ts';
+import { isDatabaseFile } from './snapshot-database.ts';
 import {
   checkSnapshotFile,
   inFileError,
@@ -23,13 +23,15 @@ import {
   type SnapshotFileOptions,
   type SnapshotSummary,
 } from './snapshot-file.ts';
+import { importDatabase, verifyForImport } from './snapshot-import.ts';
 import { isStateOf } from './snapshot-meta.ts';
 
 /*
  * A member's data directory from a snapshot: it becomes a member of a new cluster that begins with
  * the snapshot's state, at the snapshot's place in the log.
  *
- *   DIR.part/state   the snapshot's rows, with the new cluster's configuration
+ *   DIR.part/state   the snapshot's rows, with the new cluster's configuration; of a file of etcd's
+ *                    the rows that its history makes
  *   DIR.part/wal     a log without entries that begins behind them
  *   DIR              DIR.part, when both are durable
  *
@@ -47,14 +49,19 @@ export type RestoredMember = Pick<
 };
 
 export interface RestoreOptions extends SnapshotFileOptions {
-  /** The snapshot. */
+  /** The snapshot: one of ours, or one of etcd's. */
   readonly file: string;
   readonly member: RestoredMember;
+  /** Take a file of etcd's also without its SHA-256, or with a wrong one. */
+  readonly skipHashCheck?: boolean;
 }
 
 /** What was made. */
 export interface Restored {
-  readonly summary: SnapshotSummary;
+  /** Where the new cluster begins. */
+  readonly position: KvPosition;
+  /** Keys there are; their history is not counted. */
+  readonly keys: number;
   readonly dataDir: string;
   readonly clusterId: bigint;
   readonly memberId: bigint;
@@ -69,70 +76,89 @@ const OUR_NAMES: readonly string[] = ['LOCK', 'state', 'wal'];
  * @throws SnapshotError, ConfigError, StoreError, WalError; the signal's reason.
  */
 export async function restoreMember(options: RestoreOptions): Promise<Restored> {
-  const { file, member } = options;
+  const { member, onProgress, signal } = options;
   const config = resolveConfig(member);
   const directory = resolve(config.dataDir ?? '');
   const part = `${directory}.part`;
   await refuseToOverwrite(directory);
   await removeLeftover(part);
-  const { onProgress, signal } = options;
   const stage = (number: 0 | 1): SnapshotFileOptions => ({
     onProgress: (bytes, total) => onProgress?.(number * total + bytes, 2 * total),
     ...(signal === undefined ? {} : { signal }),
   });
-  const summary = await checkSnapshotFile(file, stage(0));
-  if (summary.position.index === 0) throw inFileError(file, 'the state is empty: nothing to do');
+  const fill = await verified(options, stage);
   try {
-    await makeState({ file, config, part, summary }, stage(1));
-    await makeLog({ config, part, summary });
+    const content = await makeState({ config, part }, (engine) => fill(engine, stage(1)));
+    await makeLog({ config, part }, content.position);
     await rename(part, directory);
     await systemDisk.syncDirectory(dirname(directory));
+    const { clusterId, memberId } = config;
+    return { ...content, dataDir: directory, clusterId, memberId };
   } catch (cause) {
     await rm(part, { recursive: true, force: true });
     throw cause;
   }
-  const { clusterId, memberId } = config;
-  return { summary, dataDir: directory, clusterId, memberId };
+}
+
+/** What a snapshot was found to hold. */
+type Content = Pick<Restored, 'position' | 'keys'>;
+
+/** Puts a snapshot's rows into a new engine. */
+type Fill = (engine: Engine, options: SnapshotFileOptions) => Promise<Content>;
+
+/** Reads the file from end to end, and returns how it is taken over. */
+async function verified(
+  { file, skipHashCheck = false }: RestoreOptions,
+  stage: (number: 0) => SnapshotFileOptions,
+): Promise<Fill> {
+  if (await isDatabaseFile(file)) {
+    await verifyForImport(file, { ...stage(0), skipHashCheck });
+    return (engine, options) => importDatabase(file, engine, options);
+  }
+  const summary = await checkSnapshotFile(file, stage(0));
+  if (summary.position.index === 0) throw inFileError(file, 'the state is empty: nothing to do');
+  return (engine, options) => takeRows({ file, summary }, engine, options);
 }
 
 interface Making {
   readonly config: ServerConfig;
   readonly part: string;
-  readonly summary: SnapshotSummary;
 }
 
 async function makeState(
-  making: Making & { readonly file: string },
-  options: SnapshotFileOptions,
-): Promise<void> {
+  { config, part }: Making,
+  fill: (engine: Engine) => Promise<Content>,
+): Promise<Content> {
   const home = await openStateHome({
     disk: systemDisk,
     engines: lmdbEngines(),
     log: silentLog,
-    directory: `${making.part}/state`,
+    directory: `${part}/state`,
   });
   try {
-    await fill(home, making, options);
+    const fresh = await home.create();
+    const content = await fill(fresh.engine);
+    await configured(fresh.engine, config);
+    await fresh.adopt();
+    return content;
   } finally {
     await home.close();
   }
 }
 
-async function fill(
-  home: StateHome,
-  { file, config, summary }: Making & { readonly file: string },
+async function takeRows(
+  { file, summary }: { readonly file: string; readonly summary: SnapshotSummary },
+  engine: Engine,
   options: SnapshotFileOptions,
-): Promise<void> {
-  const fresh = await home.create();
-  const restore = restoreSnapshot(fresh.engine);
+): Promise<Content> {
+  const restore = restoreSnapshot(engine);
   for await (const chunk of readChunks(file, options)) await written(restore, chunk);
   await finished(restore);
-  const found = positionOf((table, key) => fresh.engine.get(table, key));
+  const found = positionOf((table, key) => engine.get(table, key));
   if (!isStateOf(summary, found)) {
     throw new SnapshotError(`${file}: was changed while it was read`);
   }
-  await configured(fresh.engine, config);
-  await fresh.adopt();
+  return { position: summary.position, keys: summary.keys };
 }
 
 function written(restore: SnapshotRestore, chunk: Uint8Array): Promise<void> {
@@ -157,9 +183,8 @@ function settled(start: (done: (error: Error | null) => void) => void): Promise<
 }
 
 /** A log that begins behind the state, as if it had just been installed. */
-async function makeLog({ config, part, summary }: Making): Promise<void> {
+async function makeLog({ config, part }: Making, { index, term }: KvPosition): Promise<void> {
   const { clusterId, memberId, confState } = config;
-  const { index, term } = summary.position;
   let onFailure = (_error: Error): void => {};
   const wal = await openWal({
     disk: systemDisk,

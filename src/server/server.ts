@@ -1,5 +1,7 @@
+import type { RequestListener } from 'node:http';
 import type { MemberStatus } from '../api/index.ts';
 import { etcdMethods } from '../etcd/index.ts';
+import { createGateway, http2Exchange, nodeExchange } from '../gateway/index.ts';
 import { createGrpcServer } from '../grpc/index.ts';
 import {
   type Io,
@@ -179,28 +181,37 @@ async function openDoors(parts: {
 }): Promise<readonly string[]> {
   const { config, secured, io, closers, member } = parts;
   const status = (): MemberStatus => member.status();
-  const grpc = createGrpcServer({
-    methods: new Map([
-      ...clerkMethods({ service: member.service, clock: io.clock }),
-      ...snapshotMethods({ source: member, ...io, onDamage: parts.fail }),
-      ...etcdMethods({ member: member.etcd, clock: io.clock, random: io.random }),
-    ]),
-    log: io.log,
-    clock: io.clock,
-    onDefect: parts.fail,
-  });
-  closers.add(() => grpc.close());
-  const http = createHttpHandler({
+  const etcd = etcdMethods({ member: member.etcd, clock: io.clock, random: io.random });
+  const handle = createHttpHandler({
     status,
+    isOutOfSpace: () => member.etcd.isOutOfSpace(),
     version: VERSION,
+    gateway: createGateway({ methods: etcd, onDefect: parts.fail }),
     metrics: createMetrics({
       status,
       parked: () => member.parked,
       connectedPeers: parts.connectedPeers,
+      etcd: member.etcd,
+      quotaBytes: config.quotaBytes,
+      disagreeingMembers: () => member.disagreeing.length,
+      scrubs: () => member.scrubs,
       certificateEnds: () => certificateEnds(secured),
     }),
     onDefect: (error) => io.log.error(`a page failed: ${error.message}`, { stack: error.stack }),
   });
+  const grpc = createGrpcServer({
+    methods: new Map([
+      ...clerkMethods({ service: member.service, clock: io.clock }),
+      ...snapshotMethods({ source: member, ...io, onDamage: parts.fail }),
+      ...etcd,
+    ]),
+    log: io.log,
+    clock: io.clock,
+    onOther: (stream) => handle(http2Exchange(stream)),
+    onDefect: parts.fail,
+  });
+  closers.add(() => grpc.close());
+  const http: RequestListener = (request, response) => handle(nodeExchange(request, response));
   const urls: string[] = [];
   for (const listen of config.listenClients) {
     const tls = listen.tls ? doorTls(secured) : null;

@@ -6,11 +6,15 @@ import {
   type MemberStatus,
   type Query,
   type Reply,
+  type StateFeed,
+  validateQuery,
 } from '../api/index.ts';
+import type { Clock } from '../io/index.ts';
 import type { KvStateMachine } from '../kv/index.ts';
 import { unreachable } from '../lib/index.ts';
 import type { MemberId } from '../raft/index.ts';
 import type { Refusal, Replica } from '../replica/index.ts';
+import { Followers, type WaitingQuery } from './followers.ts';
 import { Forwarder, type ForwarderParts } from './forwarder.ts';
 
 /** What the service stands on. */
@@ -34,13 +38,36 @@ const NO_SPACE = encodeAnswer({
   leader: null,
 });
 
+/** A member's service, until it is closed. */
+export interface MemberService extends KvService {
+  /** Refuses those who wait for changes; the replica refuses the rest when it is closed. */
+  close(): void;
+}
+
 /**
- * Commands go through the log, linearizable queries behind a read barrier, the rest to local state.
+ * Commands go through the log, linearizable queries behind a read barrier, the rest to local state;
+ * queries that wait for changes are followers of the feed.
  */
-export function createService(parts: ServiceParts): KvService {
+export function createService(
+  parts: ServiceParts,
+  { feed, clock }: { readonly feed: StateFeed; readonly clock: Clock },
+): MemberService {
   const { replica, machine } = parts;
   const hint = (leader: MemberId | null): LeaderHint | null =>
     leader === null ? null : parts.hintOf(leader);
+  const followers = new Followers({
+    feed,
+    clock,
+    confirm(done) {
+      replica.readBarrier((outcome) => {
+        done(outcome.type === 'confirmed' ? null : encodeRefusal(outcome, 'read', hint));
+      });
+    },
+    refusals: {
+      stopped: encodeRefusal({ type: 'stopped' }, 'read', hint),
+      overloaded: encodeRefusal({ type: 'overloaded' }, 'read', hint),
+    },
+  });
 
   return {
     execute(command: Uint8Array, reply: Reply) {
@@ -52,6 +79,7 @@ export function createService(parts: ServiceParts): KvService {
       });
     },
     read(query: Query, reply: Reply) {
+      if (isWaiting(query)) return followers.follow(query.query, reply);
       if (query.serializable) {
         return reply(
           parts.isOpen()
@@ -68,7 +96,14 @@ export function createService(parts: ServiceParts): KvService {
       });
     },
     status: parts.status,
+    close: () => followers.close(),
   };
+}
+
+/** One that is not well-formed is refused at once, with the others. */
+function isWaiting(query: Query): query is Query & { readonly query: WaitingQuery } {
+  if (query.serializable || validateQuery(query) !== null) return false;
+  return query.query.type === 'changes' && query.query.from !== null && query.query.waitMs > 0;
 }
 
 /** What a member needs to pass commands on. */
@@ -131,7 +166,9 @@ function describe(refusal: Refusal, what: 'command' | 'read'): readonly [ErrorCo
     case 'leadershipLost':
       return ['LEADERSHIP_LOST', 'leadership was lost before the command was decided'];
     case 'timeout':
-      return ['REQUEST_TIMEOUT', 'the command was not decided in time'];
+      return what === 'read'
+        ? ['READ_UNCONFIRMED', 'this member did not catch up in time']
+        : ['REQUEST_TIMEOUT', 'the command was not decided in time'];
     case 'overloaded':
       return ['OVERLOADED', 'too many requests are waiting'];
     case 'stopped':

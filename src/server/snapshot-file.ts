@@ -124,7 +124,8 @@ export async function* readChunks(
   }
 }
 
-function inFile<T>(path: string, run: () => T): T {
+/** Runs what reads the file. @throws SnapshotError, whose message begins with the path. */
+export function inFile<T>(path: string, run: () => T): T {
   try {
     return run();
   } catch (cause) {

@@ -7,13 +7,13 @@ import {
 } from '../grpc/index.ts';
 import type { Clock, Log, Timer } from '../io/index.ts';
 import { DecodeError } from '../lib/index.ts';
-import type { SnapshotReader } from '../replica/index.ts';
 import { StoreError } from '../store/index.ts';
 import { SNAPSHOT_LIMITS, type SnapshotLimits } from './limits.ts';
+import type { RowsReader } from './state.ts';
 
 /** A member's state on its way to an operator. */
 export interface OpenedSnapshot {
-  readonly reader: SnapshotReader;
+  readonly reader: RowsReader;
   /** Of the whole stream, roughly. */
   readonly estimatedBytes: number;
 }
@@ -149,7 +149,7 @@ class Outgoing {
   }
 
   /** The next chunk; null when there is none and the stream has been ended. */
-  #next(reader: SnapshotReader): Uint8Array | null {
+  #next(reader: RowsReader): Uint8Array | null {
     try {
       const data = reader.next();
       if (data === null) this.end(null);

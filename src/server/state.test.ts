@@ -59,7 +59,7 @@ async function received(from: MemberState, into: MemberState): Promise<SnapshotW
   const writer = await new Promise<SnapshotWriter>((resolve, reject) => {
     into.receiveSnapshot((error, made) => (made === null ? reject(error) : resolve(made)));
   });
-  const reader = from.readSnapshot();
+  const reader = from.readRows();
   for (let chunk = reader.next(); chunk !== null; chunk = reader.next()) {
     const bytes = chunk;
     await settled((done) => writer.write(bytes, done));

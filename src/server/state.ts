@@ -5,6 +5,7 @@ import { type ConfState, decodeConfState, encodeConfState } from '../raft/index.
 import type {
   CommandBatch,
   SnapshotReader,
+  SnapshotReadOptions,
   SnapshotWriter,
   StateMachine,
   StatePosition,
@@ -12,16 +13,27 @@ import type {
 import {
   type DurableStore,
   type Engines,
+  type EngineView,
   type FreshState,
+  isImage,
   openStateHome,
+  restoreImage,
   restoreSnapshot,
+  type SnapshotRestore,
   type StateHome,
+  type StoreError,
+  writeImage,
   writeSnapshot,
 } from '../store/index.ts';
 import { decodeSnapshotMeta, encodeSnapshotMeta, isStateOf } from './snapshot-meta.ts';
 
 /** Bytes of one piece of a snapshot on its way to another member; bounds what one turn costs. */
 const CHUNK_BYTES_MAX = 256 * 1024;
+
+/** The durable state, row by row: the disk is never awaited. */
+export interface RowsReader extends SnapshotReader {
+  next(): Uint8Array | null;
+}
 
 /** Where a member's state is, and what it is kept with. */
 export interface MemberStateOptions {
@@ -53,6 +65,8 @@ export class MemberState implements StateMachine {
   onApplied: ((index: number) => void) | null = null;
   /** Told whenever more has become durable. */
   onFlushed: (() => void) | null = null;
+  /** Told after the state of another member took this one's place. */
+  onReplaced: (() => void) | null = null;
 
   private constructor(options: MemberStateOptions, home: StateHome) {
     this.#options = options;
@@ -130,17 +144,35 @@ export class MemberState implements StateMachine {
     });
   }
 
-  readSnapshot(): SnapshotReader {
+  /** As an image if there is one: rows cost the event loop several times as much. */
+  readSnapshot({ plain, wake }: SnapshotReadOptions): SnapshotReader | null {
+    if (plain) return this.readRows();
+    if (this.#isBusy) return null;
+    const image = this.#store.image();
+    if (image === null) return this.readRows();
+    const { position, meta } = this.#headOf(image.view);
+    return this.#reader(
+      position,
+      writeImage(image, { meta, chunkBytesMax: CHUNK_BYTES_MAX, wake }),
+    );
+  }
+
+  /** The same row by row: the format of backups, which every member takes. */
+  readRows(): RowsReader {
     const view = this.#store.view();
+    const { position, meta } = this.#headOf(view);
+    return this.#reader(position, writeSnapshot(view, { meta, chunkBytesMax: CHUNK_BYTES_MAX }));
+  }
+
+  #headOf(view: EngineView): { position: KvPosition; meta: Uint8Array } {
     const position = positionOf((table, key) => view.get(table, key));
     const { clusterId } = this.#options;
-    const meta = encodeSnapshotMeta({ clusterId, position });
-    const stream = writeSnapshot(view, { meta, chunkBytesMax: CHUNK_BYTES_MAX });
-    return {
-      position: statePosition(position),
-      next: () => stream.next(),
-      close: () => stream.close(),
-    };
+    return { position, meta: encodeSnapshotMeta({ clusterId, position }) };
+  }
+
+  #reader<Piece>(position: KvPosition, stream: { next(): Piece; close(): void }) {
+    const next = (): Piece => stream.next();
+    return { position: statePosition(position), next, close: () => stream.close() };
   }
 
   receiveSnapshot(done: (error: Error | null, writer: SnapshotWriter | null) => void): void {
@@ -148,6 +180,11 @@ export class MemberState implements StateMachine {
       (fresh) => done(null, this.#writer(fresh)),
       (error: Error) => done(error, null),
     );
+  }
+
+  /** What is stored is damaged: the next start will refuse it. */
+  reportDamage(finding: StoreError): void {
+    this.#home.reportDamage(finding);
   }
 
   /** Waits for a flush under way, and ends snapshots. Safe to call twice. */
@@ -170,11 +207,17 @@ export class MemberState implements StateMachine {
   }
 
   #writer(fresh: FreshState): SnapshotWriter {
-    const restore = restoreSnapshot(fresh.engine);
+    let restore: SnapshotRestore | null = null;
     return {
-      write: (chunk, done) => restore.write(chunk, done),
-      finish: (done) =>
-        restore.finish((error) => done(error ?? this.#problemOf(fresh, restore.meta))),
+      write: (chunk, done) => {
+        restore ??= isImage(chunk) ? restoreImage(fresh) : restoreSnapshot(fresh.engine);
+        restore.write(chunk, done);
+      },
+      finish: (done) => {
+        restore ??= restoreSnapshot(fresh.engine);
+        const { meta } = restore;
+        restore.finish((error) => done(error ?? this.#problemOf(fresh, meta)));
+      },
       install: (done) => {
         this.#exclusively((finished) => {
           const end = (error: Error | null): void => {
@@ -213,6 +256,7 @@ export class MemberState implements StateMachine {
     this.#machine = machine;
     this.#durable = durable;
     this.#appliedIndex = durable.index;
+    this.onReplaced?.();
     this.onApplied?.(durable.index);
     this.onFlushed?.();
   }

@@ -1,5 +1,5 @@
 import { dirname, join } from 'node:path';
-import { expect, inject, test } from 'vitest';
+import { expect, inject, test, vi } from 'vitest';
 import { MUST_HAPPEN, neverHappened } from './campaign.ts';
 import {
   CALLS,
@@ -12,6 +12,9 @@ import {
   runCampaign,
   runHere,
 } from './index.ts';
+
+/** Runs take processor time, and a machine may have little to spare. */
+vi.setConfig({ testTimeout: 120_000 });
 
 const WORKER = join(dirname(dirname(inject('quorateMain'))), 'sim', 'worker.js');
 

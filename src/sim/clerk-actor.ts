@@ -1,13 +1,12 @@
 import type { KvOperation } from '../checker/index.ts';
 import { type Clerk, createClerk, KvError, type Resolution } from '../client/index.ts';
-import type { Clock } from '../io/index.ts';
 import { InvariantViolation } from '../lib/index.ts';
 import type { ClientNetwork } from './client-network.ts';
 import type { CallEnd, Ending, History } from './history.ts';
 import type { Oracle } from './oracle.ts';
 import type { ClerkPlan } from './plan.ts';
 import type { Planted } from './planted.ts';
-import type { Process } from './process.ts';
+import { type Process, wakingClock } from './process.ts';
 import type { Stream } from './streams.ts';
 import { Violation } from './violation.ts';
 import type { World } from './world.ts';
@@ -386,19 +385,4 @@ function operationOf(kind: RegisterCall, value: string): KvOperation {
 function endingOf(error: unknown): Ending {
   if (!(error instanceof KvError)) throw error;
   return error.outcome === 'applied' ? 'acknowledged' : error.outcome;
-}
-
-/** The process's clock; whatever it calls may settle promises. */
-function wakingClock(process: Process, world: World): Clock {
-  const { clock } = process;
-  const waking = (run: () => void) => () => {
-    world.movePromises();
-    run();
-  };
-  return {
-    nowMs: () => clock.nowMs(),
-    wallMs: () => clock.wallMs(),
-    setTimer: (delayMs, run) => clock.setTimer(delayMs, waking(run)),
-    defer: (run) => clock.defer(waking(run)),
-  };
 }

@@ -34,6 +34,8 @@ export interface ClientQuality {
 export interface ClientDoor {
   readonly process: Process;
   readonly service: KvService;
+  /** The same for clients of etcd: whoever is asked passes commands on. */
+  readonly etcd: KvService;
   /** Something broke while a request was handled: the process ends. */
   readonly onDefect: (error: unknown) => void;
 }

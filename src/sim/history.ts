@@ -121,11 +121,20 @@ export class History {
     };
   }
 
-  /** An append of a token began, on one key or on two together. */
-  beginAppend(clerk: string, keys: readonly string[], token: string): (end: AppendEnd) => void {
+  /**
+   * An append of a token began, on one key or on two together. `inOrder` false: the caller's
+   * unknown appends may happen after its later ones.
+   */
+  beginAppend(
+    clerk: string,
+    keys: readonly string[],
+    token: string,
+    { inOrder = true }: { inOrder?: boolean } = {},
+  ): (end: AppendEnd) => void {
     const ended = this.#begin(clerk, `append ${keys.join(' and ')}`);
     const appends = keys.map((key) => {
-      const append: MutableAppend = { clerk, token, outcome: 'unknown' };
+      const line = inOrder ? clerk : token;
+      const append: MutableAppend = { clerk: line, token, outcome: 'unknown' };
       this.#appendKey(key).appends.push(append);
       return append;
     });

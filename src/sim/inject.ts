@@ -1,5 +1,6 @@
 import type { MemberId } from '../raft/index.ts';
 import type { ClerkActor } from './clerk-actor.ts';
+import { delayVotes } from './late-votes.ts';
 import type { FaultKind, FaultPlan } from './plan.ts';
 import type { Process } from './process.ts';
 import type { Device } from './sim-disk.ts';
@@ -27,10 +28,14 @@ export interface Scheduler {
 }
 
 type LinkFault = 'isolate' | 'oneWay' | 'partial' | 'clog' | 'slowLink';
-type MemberFault = 'kill' | 'powerCut' | 'crashAtStep' | 'stop' | 'damage' | 'damageState';
+type MemberFault = 'kill' | 'powerCut' | 'crashAtStep' | 'stop';
+type DiskLoss = 'damage' | 'damageState' | 'wipeDisk' | 'rollBackDisk';
 type DiskFaultKind = 'stallDisk' | 'diskError' | 'diskFull' | 'commitError' | 'crashAtCommit';
 
 const CRASHES = ['crashBefore', 'crashAfter'] as const;
+/** A disk is set back in the first moment that suits, looked for so often. */
+const ROLLBACK_TRIES = 50;
+const ROLLBACK_RETRY_MS = 20;
 const DAY_MS = 24 * 60 * 60 * 1_000;
 
 /** All that can be done to what stands on a stage. */
@@ -42,8 +47,6 @@ export function injectorOf(stage: Stage, scheduler: Scheduler): Inject {
 class Injector {
   readonly #stage: Stage;
   readonly #scheduler: Scheduler;
-  /** Only one member's disk is ever damaged: no majority may lose what it had acknowledged. */
-  #damagedMember: SimMember | null = null;
 
   constructor(stage: Stage, scheduler: Scheduler) {
     this.#stage = stage;
@@ -57,15 +60,22 @@ class Injector {
       case 'powerCut':
       case 'crashAtStep':
       case 'stop':
+        return this.#death(kind, fault, stream);
       case 'damage':
       case 'damageState':
-        return this.#death(kind, fault, stream);
+      case 'wipeDisk':
+      case 'rollBackDisk':
+        return this.#loss(kind, fault, stream);
       case 'powerCutOfAll':
         return this.#powerCutOfAll(fault, stream);
       case 'behead':
         return this.#behead(fault, stream);
       case 'disturb':
         return this.#disturb(fault, stream);
+      case 'echo':
+        return this.#echo(stream);
+      case 'lateVotes':
+        return delayVotes(this.#stage, this.#scheduler, stream);
       case 'transfer':
         return this.#transfer();
       case 'pause':
@@ -132,10 +142,6 @@ class Injector {
         if (this.#stage.members.length === 1) return null;
         member.stop(downMs);
         return down('is stopped');
-      case 'damage':
-        return this.#damage(member, downMs, stream.pick(['bitRot', 'misdirected']));
-      case 'damageState':
-        return this.#damage(member, downMs, stream.pick(['row', 'row', 'current']));
       case 'kill':
         member.crash({ type: 'kill' });
         member.restartAfter(downMs);
@@ -147,19 +153,69 @@ class Injector {
     }
   }
 
-  #damage(
-    member: SimMember,
-    downMs: number,
-    kind: Parameters<SimMember['damage']>[0],
-  ): Harm | null {
-    const mayBe = this.#damagedMember ?? member;
-    if (this.#stage.members.length < 3 || mayBe !== member) return null;
+  /** Something happens to a disk, and the member may forget what it has promised. */
+  #loss(kind: DiskLoss, fault: FaultPlan, stream: Stream): Harm | null {
+    const downMs = 10 + stream.exponential(fault.durationMs);
+    const member = this.#anyMember(stream);
+    if (member === null || !this.#mayForget(member)) return null;
+    if (kind === 'rollBackDisk') return this.#rollBack(member, downMs);
+    const damage =
+      kind === 'damage'
+        ? stream.pick(['bitRot', 'misdirected'] as const)
+        : stream.pick(['row', 'row', 'current'] as const);
     member.crash({ type: 'kill' });
-    const where = member.damage(kind);
-    if (where !== null) this.#damagedMember = member;
+    let where: string | null = 'its disk is wiped';
+    if (kind === 'wipeDisk') member.wipe();
+    else where = member.damage(damage);
     member.restartAfter(downMs);
     const what = `${member.name} is killed, down ${ms(downMs)}; ${where ?? 'nothing to damage'}`;
     return { what, lastsMs: downMs };
+  }
+
+  /** As long as a majority keeps what it promised, nothing that was acknowledged may be lost. */
+  #mayForget(member: SimMember): boolean {
+    const { members } = this.#stage;
+    const forgetful = members.filter((one) => one !== member && !one.isHealthy);
+    return (forgetful.length + 1) * 2 < members.length;
+  }
+
+  /**
+   * A copy of a disk takes its place some time later: in a moment when the others have all that it
+   * forgets, nobody is a candidate whom it voted for, and it holds nothing that was replaced. A
+   * member can't know that its disk is an old one; in any other moment this may cost acknowledged
+   * commands (docs/GUARANTEES.md).
+   */
+  #rollBack(member: SimMember, afterMs: number): Harm {
+    const { world } = this.#stage;
+    const { process } = member;
+    const copy = member.copyDisk();
+    let tries = ROLLBACK_TRIES;
+    const attempt = (): void => {
+      // Who starts again in between may have made promises that the copy knows nothing of as well.
+      if (member.process !== process || --tries === 0) return;
+      if (!this.#mayForget(member) || !this.#isSpare(member) || !copy.isPrefix()) {
+        return this.#scheduler.later(ROLLBACK_RETRY_MS, attempt);
+      }
+      member.crash({ type: 'kill' });
+      copy.restore();
+      this.#stage.counters.add('fault: disk rolled back');
+      world.trace('world', `the disk of ${member.name} is what it was ${ms(afterMs)} ago, or more`);
+      member.restartAfter(10);
+    };
+    this.#scheduler.later(afterMs, attempt);
+    const what = `the disk of ${member.name} is copied, and set back ${ms(afterMs)} later`;
+    return { what, lastsMs: afterMs };
+  }
+
+  /** Everybody is in one term, with its leader, and needs nothing that only this member has. */
+  #isSpare(member: SimMember): boolean {
+    const { members, oracle } = this.#stage;
+    const term = oracle.termOf(member.id);
+    const isCalm = members.every((one) => {
+      const status = one.member?.status();
+      return one.isHealthy && status?.term === term && status.leader !== null;
+    });
+    return isCalm && oracle.isSpare(member.id);
   }
 
   /**
@@ -247,6 +303,36 @@ class Injector {
     const leader = this.#stage.members.find((member) => member.isLeader);
     leader?.crash({ type: 'kill' });
     leader?.restartAfter(stream.between(100, 3_000));
+  }
+
+  /**
+   * A leader hears its followers later and later, and then they hear it no more: they elect another
+   * one, while answers to what it said before still reach it. It must not take them for more.
+   */
+  #echo(stream: Stream): Harm | null {
+    const { members, peers, plan } = this.#stage;
+    const leader = members.find((member) => member.isLeader);
+    if (leader === undefined || members.length < 2) return null;
+    // No step is long enough to make it doubt that it leads.
+    const stepMs = plan.timing.electionTimeoutMs / 2;
+    const steps = 4 + stream.below(8);
+    const incoming = this.#linksOf(leader, 'incoming');
+    const outgoing = this.#linksOf(leader, 'outgoing');
+    for (let i = 1; i <= steps; i++) {
+      this.#scheduler.later((i - 1) * stepMs, () => {
+        for (const [from, to] of incoming) peers.slow(from.id, to.id, i * stepMs);
+      });
+    }
+    this.#scheduler.later(2 * steps * stepMs, () => {
+      for (const [from, to] of outgoing) peers.cut(from.id, to.id);
+    });
+    const lastsMs = (4 * steps + stream.below(10)) * stepMs;
+    this.#scheduler.later(lastsMs, () => {
+      for (const [from, to] of incoming) peers.slow(from.id, to.id, 0);
+      for (const [from, to] of outgoing) peers.restore(from.id, to.id);
+    });
+    const what = `${leader.name} hears up to ${ms(steps * stepMs)} late, and is then heard no more`;
+    return { what, lastsMs };
   }
 
   /** An operator wants somebody else to lead. */

@@ -1,6 +1,8 @@
 import { type Clerk, createClerk } from '../client/index.ts';
+import { proveClosing, proveRest } from './rest.ts';
 import type { SimMember } from './sim-member.ts';
 import type { Stage } from './stage.ts';
+import type { Stream } from './streams.ts';
 import { Violation } from './violation.ts';
 
 /** Bounds in longest election timeouts. */
@@ -9,6 +11,8 @@ const ENDS_WITHIN = 20;
 const LEADER_CHANGES_MAX = 2;
 /** Clerks wait as long as they were told to, and then some for the answer to be certain. */
 const GRACE_MS = 10_000;
+/** A watch waits 5 s at each of three members that are cut off, and for their refusals. */
+const CATCH_UP_MS = 60_000;
 
 /**
  * The second half of a run: a random majority heals, everything else stays broken for ever. The
@@ -17,7 +21,7 @@ const GRACE_MS = 10_000;
  * @throws Violation
  */
 export async function proveLiveness(stage: Stage): Promise<ReadonlyMap<string, string>> {
-  const { world, plan, clerks } = stage;
+  const { world, plan } = stage;
   const core = healCore(stage);
   // A clock that runs slowly makes a timeout long.
   const electionMs = (2 * plan.timing.electionTimeoutMs) / (1 - plan.skewMax);
@@ -27,31 +31,33 @@ export async function proveLiveness(stage: Stage): Promise<ReadonlyMap<string, s
   }
   const leadersBefore = stage.oracle.leaders.size;
   await world.run(3_000);
-  for (const clerk of clerks) clerk.stop();
-  const longestMs = Math.max(...clerks.map((clerk) => clerk.plan.timeoutMs));
+  const callers = callersOf(stage);
+  for (const caller of callers) caller.stop();
+  const longestMs = Math.max(...callers.map(({ plan }) => plan.timeoutMs));
   const endsMs = ENDS_WITHIN * electionMs + longestMs / (1 - plan.skewMax) + GRACE_MS;
   if (!(await world.run(endsMs, () => pendingOfLiving(stage) === 0))) {
     const what = `${stage.history.pending} calls have no end after ${Math.round(endsMs)} ms`;
     throw new Violation('every call ends', what);
   }
   const values = await readEverything(stage, ENDS_WITHIN * electionMs);
+  await catchUpAll(stage, ENDS_WITHIN * electionMs + CATCH_UP_MS / (1 - plan.skewMax));
   if (!(await world.run(ENDS_WITHIN * electionMs, () => agree(core)))) {
     throw new Violation('members agree in the end', describe(core));
   }
+  await proveRest(stage, core);
   const changes = stage.oracle.leaders.size - leadersBefore;
   if (changes > LEADER_CHANGES_MAX) {
     throw new Violation('leadership is stable', `${changes} leaders after the first`);
   }
+  await proveClosing(stage, core);
   return values;
 }
 
-/** Picks a majority of members that are not damaged, and mends everything among them. */
+/** Picks members and mends everything among them. */
 function healCore(stage: Stage): readonly SimMember[] {
-  const { world, members, peers, clients, clerks, plan } = stage;
+  const { world, peers, members, clients, clerks } = stage;
   const stream = world.stream('liveness');
-  const healthy = members.filter((member) => member.isHealthy);
-  const size = Math.floor(plan.members / 2) + 1;
-  const core = stream.shuffled(healthy).slice(0, Math.max(size, stream.below(healthy.length + 1)));
+  const core = pickCore(stage, stream);
   const inCore = new Set(core);
   world.trace('world', `heals: ${core.map(({ name }) => name).join(' ')}`);
   peers.heal(core.map(({ id }) => id));
@@ -76,6 +82,19 @@ function healCore(stage: Stage): readonly SimMember[] {
 }
 
 /**
+ * A majority that keeps what it promised; or all: who may have forgotten something needs, in a
+ * cluster of three, everybody else.
+ */
+function pickCore({ members, plan }: Stage, stream: Stream): readonly SimMember[] {
+  const healthy = members.filter((member) => member.isHealthy);
+  const size = Math.floor(plan.members / 2) + 1;
+  if (healthy.length < size || (healthy.length < members.length && stream.chance(0.5))) {
+    return members;
+  }
+  return stream.shuffled(healthy).slice(0, Math.max(size, stream.below(healthy.length + 1)));
+}
+
+/**
  * Whoever is not of the majority may go on, but not lead it: that could starve one of its members,
  * and would be right. It does not hear, or is not heard.
  */
@@ -95,7 +114,19 @@ function cutOff(
 
 /** Calls whose process still exists. */
 function pendingOfLiving(stage: Stage): number {
-  return stage.clerks.reduce((sum, clerk) => sum + clerk.pending, 0);
+  return callersOf(stage).reduce((sum, { pending }) => sum + pending, 0);
+}
+
+function callersOf({ clerks, etcdClients, watchers }: Stage) {
+  return [...clerks, ...etcdClients, ...watchers];
+}
+
+/** Whoever watches hears of everything in the end, also from a member that is cut off. */
+async function catchUpAll({ world, watchers, replay }: Stage, limitMs: number): Promise<void> {
+  let behind = watchers.length;
+  for (const watcher of watchers) watcher.catchUp(replay.revision, () => behind--);
+  if (await world.run(limitMs, () => behind === 0)) return;
+  throw new Violation('watches catch up', `${behind} have not in ${Math.round(limitMs)} ms`);
 }
 
 async function readEverything(stage: Stage, limitMs: number): Promise<Map<string, string>> {

@@ -5,7 +5,7 @@ import { FAULT_KINDS, type FaultKind } from './plan.ts';
 /** What clerks ask members for: every command and query of quorate.v1, and `status`. */
 export type ClientCall = keyof typeof CLIENT_CALLS | Unused;
 
-/** What `Clerk` has no call for. */
+/** What no clerk of the simulation calls. */
 type Unused = Extract<AnyCall, `lease${string}`>;
 
 type AnyCall =
@@ -26,14 +26,12 @@ const CLIENT_CALLS: { readonly [Call in Exclude<AnyCall, Unused>]: true } = {
   closeSession: true,
   range: true,
   resolve: true,
+  changes: true,
   status: true,
 };
 
-/**
- * Raft's own `installSnapshot` never leaves a member: pieces of it do. Commands are passed
- * on for clients of etcd, of which there are none here.
- */
-type PeerCall = Exclude<PeerMessage['type'], 'installSnapshot' | 'forward' | 'forwardReply'>;
+/** Raft's own `installSnapshot` never leaves a member: pieces of it do. */
+type PeerCall = Exclude<PeerMessage['type'], 'installSnapshot'>;
 
 const PEER_CALLS: { readonly [Call in PeerCall]: true } = {
   requestVote: true,
@@ -51,6 +49,8 @@ const PEER_CALLS: { readonly [Call in PeerCall]: true } = {
   snapshotChunk: true,
   snapshotChunkReply: true,
   stateHash: true,
+  forward: true,
+  forwardReply: true,
 };
 
 /** Rows of the matrix. */

@@ -1,9 +1,9 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { MemberStatus } from '../api/index.ts';
 import { memoryDisk } from '../io/index.ts';
-import type { Entry, HardState } from '../raft/index.ts';
+import type { ConfState, Entry, HardState } from '../raft/index.ts';
 import { encodeBatch } from '../replica/index.ts';
-import { openWal, type Wal } from '../wal/index.ts';
+import { openWal, replaceWal, type Wal } from '../wal/index.ts';
 import { Counters } from './counters.ts';
 import { Oracle } from './oracle.ts';
 import { World } from './world.ts';
@@ -13,6 +13,15 @@ const MEMBERS = new Map([
   [2n, 'm2'],
   [3n, 'm3'],
 ]);
+
+const SEGMENT_BYTES = 128 * 1024;
+const CONF_STATE: ConfState = {
+  voters: [1n],
+  outgoingVoters: [],
+  learners: [],
+  learnersNext: [],
+  autoLeave: false,
+};
 
 let oracle: Oracle;
 beforeEach(() => {
@@ -71,13 +80,8 @@ async function logOf(memberId: bigint): Promise<Wal> {
     log: { debug: silent, info: silent, warn: silent, error: silent },
     directory: '/d',
     identity: { clusterId: 1n, memberId },
-    confState: {
-      voters: [1n],
-      outgoingVoters: [],
-      learners: [],
-      learnersNext: [],
-      autoLeave: false,
-    },
+    confState: CONF_STATE,
+    limits: { segmentBytes: SEGMENT_BYTES },
     onFailure: (error) => {
       throw error;
     },
@@ -167,5 +171,82 @@ describe('a promise that is broken is found', () => {
 
   test('an acknowledgement of what is in no committed entry', () => {
     expect(() => oracle.acknowledged(7, 1)).toThrow('acknowledged is committed');
+  });
+});
+
+describe('a member whose disk was lost', () => {
+  const LOST = { term: 6, vote: null, commitIndex: 0 };
+  const vote = { type: 'requestVoteReply', from: 1n, to: 2n, term: 7, granted: true } as const;
+
+  /** Names a log's first file, as `replaceWal` and `openWal` make it. */
+  async function begin(rejoinFloorTerm: number | null): Promise<void> {
+    const disk = memoryDisk();
+    const log = { debug() {}, info() {}, warn() {}, error() {} };
+    const identity = { clusterId: 1n, memberId: 1n };
+    const hardState = rejoinFloorTerm === null ? null : LOST;
+    await replaceWal(
+      { disk, log, identity, directory: '/d', limits: { segmentBytes: SEGMENT_BYTES } },
+      { confState: CONF_STATE, hardState, base: null, rejoinFloorTerm },
+    );
+    const [path = ''] = disk.paths().filter((name) => name.endsWith('.wal'));
+    oracle.named(1n, disk.peek(path));
+  }
+
+  beforeEach(async () => {
+    await write(await logOf(1n), [entry(1, 5)], { term: 5, vote: 2n, commitIndex: 0 });
+  });
+
+  test('may begin its log anew, if it knows how much it has forgotten', async () => {
+    oracle.lost(1n);
+    await expect(begin(null)).rejects.toThrow('who has forgotten knows how much');
+    await expect(begin(4)).rejects.toThrow('who has forgotten knows how much');
+    await begin(5);
+    expect(oracle.termOf(1n)).toBe(6);
+    expect(oracle.isWhole(1n, 0)).toBe(false);
+  });
+
+  test('begins its log anew for no other reason', async () => {
+    await expect(begin(5)).rejects.toThrow('durable data stays');
+    oracle.lost(1n);
+    oracle.inUse(1n);
+    await expect(begin(5)).rejects.toThrow('durable data stays');
+  });
+
+  test('does not vote before it has an entry of a later term', async () => {
+    oracle.lost(1n);
+    await begin(5);
+    expect(() => oracle.sending(1n, vote)).toThrow('who has forgotten does not vote');
+    await write(await logOf(1n), [entry(1, 5), entry(2, 6)], { term: 7, vote: 2n, commitIndex: 0 });
+    oracle.sending(1n, vote);
+    expect(oracle.isWhole(1n, 0)).toBe(true);
+  });
+
+  test('does not vote twice in a term, also when it has forgotten the first vote', async () => {
+    oracle.lost(1n);
+    await begin(5);
+    const wal = await logOf(1n);
+    await write(wal, [entry(1, 6)], { term: 7, vote: 2n, commitIndex: 0 });
+    oracle.lost(1n);
+    await begin(6);
+    const again = write(await logOf(1n), [entry(1, 7)], { term: 7, vote: 3n, commitIndex: 0 });
+    await expect(again).rejects.toThrow('one vote per term');
+  });
+
+  test('still counts for what it has held', async () => {
+    await write(await logOf(2n), [entry(1, 5)]);
+    oracle.lost(1n);
+    await begin(5);
+    oracle.observe(2n, status({ term: 5, commitIndex: 1, appliedIndex: 1 }));
+  });
+
+  test('and was set back has what it had then', async () => {
+    const copy = oracle.copyOf(1n);
+    await write(await logOf(2n), [entry(1, 5), entry(2, 5)]);
+    await write(await logOf(3n), [entry(1, 5), entry(2, 5)]);
+    expect([oracle.isSpare(1n), oracle.isSpare(2n)]).toEqual([true, false]);
+    oracle.observe(2n, status({ term: 5, commitIndex: 2, appliedIndex: 2 }));
+    expect(oracle.isPrefix(1n, copy)).toBe(true);
+    oracle.rollBack(1n, copy);
+    expect([oracle.lastIndexOf(1n), oracle.isWhole(1n, 2)]).toEqual([1, false]);
   });
 });

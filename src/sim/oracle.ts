@@ -1,9 +1,10 @@
 import { decodeCommand, type MemberStatus } from '../api/index.ts';
-import type { MemberId, Message } from '../raft/index.ts';
+import type { Entry, MemberId, Message } from '../raft/index.ts';
 import { decodeBatch } from '../replica/index.ts';
 import type { Counters } from './counters.ts';
-import { type ShadowEntry, ShadowLog } from './shadow-log.ts';
+import { type ShadowCopy, type ShadowEntry, ShadowLog } from './shadow-log.ts';
 import { Violation } from './violation.ts';
+import { readLogBegin } from './wal-reader.ts';
 
 /** What one incarnation has shown of itself. */
 interface Seen {
@@ -39,6 +40,8 @@ export class Oracle {
   readonly #hashes = new Map<number, string>();
   /** Told when a member is seen to lead a term. */
   readonly leaderWatchers = new Set<(id: MemberId) => void>();
+  /** Told of each entry when the first member applies it, in the order of their indexes. */
+  readonly commitWatchers = new Set<(entry: Entry) => void>();
   /** `session:seq` of commands in committed entries. */
   readonly #commands = new Set<string>();
   #acknowledged: { readonly sessionId: number; readonly seq: number } | null = null;
@@ -94,14 +97,80 @@ export class Oracle {
         }
         this.#counters.add('sometimes: uncommitted entries replaced');
       },
-      (index) => this.#committed[index - 1]?.entry ?? null,
+      {
+        committed: (index) => this.#entryAt(index),
+        lossesOf: (candidate) => this.#of(candidate).shadow.losses,
+      },
     );
+  }
+
+  /** A file of a member's log gets its name: perhaps the log begins with it. */
+  named(id: MemberId, bytes: Uint8Array): void {
+    const begin = readLogBegin(bytes);
+    if (begin === null) return;
+    this.#of(id).shadow.begin(begin, (index) => this.#entryAt(index));
+    if (begin.floorTerm !== null) this.#counters.add('sometimes: member rejoined');
+  }
+
+  /** A member's disk is damaged, or was taken away: its log may begin anew. */
+  lost(id: MemberId): void {
+    this.#of(id).shadow.lose();
+  }
+
+  /** A member goes on with the log that it has. */
+  inUse(id: MemberId): void {
+    this.#of(id).shadow.inUse();
+  }
+
+  /** What a member's disk holds, for `rollBack`. */
+  copyOf(id: MemberId): ShadowCopy {
+    return this.#of(id).shadow.copy();
+  }
+
+  /** What the disk held then is there still: nothing of it was replaced. */
+  isPrefix(id: MemberId, { entries }: ShadowCopy): boolean {
+    return this.#of(id).shadow.at(entries.length)?.chain === entries.at(-1)?.chain;
+  }
+
+  /** A member's disk is again as it was. */
+  rollBack(id: MemberId, to: ShadowCopy): void {
+    this.lost(id);
+    this.#of(id).shadow.rollBack(to);
+  }
+
+  /**
+   * A member keeps what it promises: it holds all that was committed up to `index`, and is not
+   * waiting to be brought up.
+   */
+  isWhole(id: MemberId, index: number): boolean {
+    const { shadow } = this.#of(id);
+    if (shadow.isForgetful) return false;
+    const last = this.#committed[index - 1];
+    return index === 0 || (last !== undefined && shadow.at(index)?.chain === last.entry.chain);
+  }
+
+  /** All that is durable on this member is so on a majority of the others. */
+  isSpare(id: MemberId): boolean {
+    const { shadow } = this.#of(id);
+    const chain = shadow.at(shadow.lastIndex)?.chain;
+    if (chain === undefined) return false;
+    let holders = 0;
+    for (const [other, observed] of this.#members) {
+      if (other !== id && observed.shadow.at(shadow.lastIndex)?.chain === chain) holders++;
+    }
+    return holders * 2 > this.#members.size;
+  }
+
+  /** The term that a member has reached durably. */
+  termOf(id: MemberId): number {
+    return this.#of(id).shadow.term;
   }
 
   /** A message leaves: what it promises must be on disk (thesis §3.8). */
   sending(id: MemberId, message: Message): void {
     const { shadow } = this.#of(id);
     const { term } = message;
+    this.#checkSilence(shadow, message);
     switch (message.type) {
       case 'requestVote':
         if (shadow.voteIn(term) !== id) this.#early(shadow, message);
@@ -111,7 +180,12 @@ export class Oracle {
         return;
       case 'appendEntriesReply':
         if (!message.accepted) return;
-        if (shadow.term < term || shadow.lastIndex < message.matchIndex) {
+        // A later leader's entries may have come to the disk together with what is promised here,
+        // and in its place: then it was kept for no time at all, as if this had left earlier.
+        if (
+          shadow.term < term ||
+          (shadow.term > term ? shadow.highestIndex : shadow.lastIndex) < message.matchIndex
+        ) {
           this.#early(shadow, message);
         }
         return;
@@ -156,6 +230,19 @@ export class Oracle {
     if (this.#commands.has(`${sessionId}:${seq}`)) return;
     const what = `seq ${seq} of session ${sessionId} was acknowledged and is not committed`;
     throw new Violation('acknowledged is committed', what);
+  }
+
+  #entryAt(index: number): ShadowEntry | null {
+    return this.#committed[index - 1]?.entry ?? null;
+  }
+
+  /** A vote is a word about the past: who does not remember it has none (decision 0007). */
+  #checkSilence(shadow: ShadowLog, message: Message): void {
+    const { type } = message;
+    const isVote = type === 'requestVote' || (type === 'requestVoteReply' && message.granted);
+    if (!isVote || !shadow.isForgetful) return;
+    const what = `${shadow.name} sent ${type} of term ${message.term}`;
+    throw new Violation('who has forgotten does not vote', what);
   }
 
   #early(shadow: ShadowLog, message: Message): never {
@@ -209,13 +296,14 @@ export class Oracle {
       if (entry === null) throw new Violation('log without gaps', `${shadow.name} at ${index}`);
       this.#committed.push({ entry, inTerm: term });
       this.#readCommands(entry);
+      for (const watch of this.commitWatchers) watch(entry.entry);
     }
   }
 
   #checkMajority(shadow: ShadowLog, { index, chain }: { index: number; chain: number }): void {
     let holders = 0;
     for (const { shadow: other } of this.#members.values()) {
-      if (other.at(index)?.chain === chain) holders++;
+      if (other.hasHeld(index, chain)) holders++;
     }
     if (holders * 2 > this.#members.size) return;
     const what = `${shadow.name} applied entry ${index}, durable on ${holders} members`;

@@ -13,7 +13,10 @@ function watchedService() {
   const replies: Reply[] = [];
   const silences: number[] = [];
   const answers: Uint8Array[] = [];
-  const silent: Pick<KvService, 'execute'> = { execute: (_, reply) => void replies.push(reply) };
+  const silent: Pick<KvService, 'execute' | 'read'> = {
+    execute: (_, reply) => void replies.push(reply),
+    read: (_, reply) => void replies.push(reply),
+  };
   const service = watched(silent as KvService, {
     process,
     timeoutMs: TIMEOUT_MS,
@@ -23,9 +26,15 @@ function watchedService() {
   return { world, process, replies, silences, answers, service };
 }
 
-test('a command that is never answered is noticed', async () => {
+test.each(['execute', 'read'] as const)('%s that is never answered is noticed', async (call) => {
   const { world, silences, service } = watchedService();
-  service.execute(COMMAND, () => expect.unreachable('nobody answers'));
+  const unheard = (): void => expect.unreachable('nobody answers');
+  if (call === 'execute') service.execute(COMMAND, unheard);
+  else
+    service.read(
+      { serializable: false, query: { type: 'resolve', sessionId: 1, seq: 1 } },
+      unheard,
+    );
   await world.run(3 * TIMEOUT_MS);
   expect(silences).toEqual([]);
   await world.run(3 * TIMEOUT_MS);

@@ -1,4 +1,4 @@
-import { ByteReader, ByteWriter } from '../lib/index.ts';
+import { ByteReader, ByteWriter, InvariantViolation } from '../lib/index.ts';
 import type { MemberId, Message } from '../raft/index.ts';
 import {
   type BulkMessage,
@@ -35,6 +35,13 @@ export interface LinkQuality {
 export interface PeerEndpoint {
   readonly process: Process;
   readonly handlers: TransportHandlers;
+  /**
+   * It asks what it may have forgotten: what was meant for a process before this one is no answer.
+   * With real connections it never arrives (decision 0007 rests on that).
+   */
+  readonly asks?: boolean;
+  /** An assertion failed while a message was handled: the process ends. */
+  readonly onDefect?: (error: Error) => void;
 }
 
 /** Nobody is told more often that a peer is unreachable, as with the real transport. */
@@ -56,6 +63,10 @@ export class PeerNetwork {
   /** Directed links without any fault of quality. */
   readonly #clean = new Set<string>();
   quality: LinkQuality;
+  /** Keep messages back: true, and the message leaves when `send` is called. */
+  readonly keepers = new Set<(message: Message, send: () => void) => boolean>();
+  /** Messages that a link took, by directed link. */
+  readonly sent = new Map<string, number>();
   /** Sees each message as it leaves. */
   onSend: (from: MemberId, message: Message) => void = () => {};
   /** Sees each piece of a snapshot, and each answer to one, as it leaves. */
@@ -76,6 +87,10 @@ export class PeerNetwork {
 
   attach(id: MemberId, endpoint: PeerEndpoint): void {
     this.#endpoints.set(id, endpoint);
+  }
+
+  detach(id: MemberId, endpoint: PeerEndpoint): void {
+    if (this.#endpoints.get(id) === endpoint) this.#endpoints.delete(id);
   }
 
   /** Cuts one direction. */
@@ -106,6 +121,7 @@ export class PeerNetwork {
 
   /** Heals both directions between all of these, for good. */
   heal(ids: readonly MemberId[]): void {
+    this.keepers.clear();
     for (const from of ids) {
       for (const to of ids) {
         const key = linkKey(from, to);
@@ -149,11 +165,23 @@ export class PeerNetwork {
 
   #send(from: MemberId, message: Message, unreachable: (to: MemberId) => void): void {
     this.onSend(from, message);
+    const carry = (): void => this.#carry(from, message, unreachable);
+    for (const keeps of this.keepers) if (keeps(message, carry)) return;
+    carry();
+  }
+
+  #count(from: MemberId, to: MemberId): void {
+    const link = linkKey(from, to);
+    this.sent.set(link, (this.sent.get(link) ?? 0) + 1);
+  }
+
+  #carry(from: MemberId, message: Message, unreachable: (to: MemberId) => void): void {
     const { to, type } = message;
     if (!this.#isConnected(from, to)) {
       this.#counters.add('network: message to nowhere');
       return unreachable(to);
     }
+    this.#count(from, to);
     const stream = this.#stream;
     const { loss, duplicate } = this.quality;
     const clean = this.#clean.has(linkKey(from, to));
@@ -179,6 +207,7 @@ export class PeerNetwork {
     this.onSendBulk(message);
     const { to, type } = message;
     if (!this.#isConnected(from, to)) return false;
+    this.#count(from, to);
     if (!this.#clean.has(linkKey(from, to)) && this.#stream.chance(this.quality.loss)) {
       this.#counters.add('network: message lost');
       return true;
@@ -209,7 +238,12 @@ export class PeerNetwork {
     const label = world.tracing ? `${type} from ${this.#members.get(from)}` : '';
     const receive = (endpoint: PeerEndpoint): void => {
       if (this.#cut.has(linkKey(from, to))) return;
-      parcel.receive(endpoint.handlers);
+      try {
+        parcel.receive(endpoint.handlers);
+      } catch (error) {
+        if (!(error instanceof InvariantViolation) || endpoint.onDefect === undefined) throw error;
+        endpoint.onDefect(error);
+      }
     };
     if (receiver === undefined) return;
     if (!this.quality.survivesRestart) {
@@ -218,7 +252,7 @@ export class PeerNetwork {
     }
     world.schedule(null, { kind: 'io', delayUs, label: '' }, () => {
       const now = this.#endpoints.get(to);
-      if (now === undefined) return;
+      if (now === undefined || (now !== receiver && now.asks === true)) return;
       if (now !== receiver) this.#counters.add('sometimes: message outlived its receiver');
       world.schedule(now.process, { kind: 'io', delayUs: 0, label }, () => receive(now));
     });

@@ -34,6 +34,10 @@ export const FAULT_KINDS = [
   'damageState',
   'transfer',
   'disturb',
+  'wipeDisk',
+  'rollBackDisk',
+  'echo',
+  'lateVotes',
 ] as const;
 
 export type FaultKind = (typeof FAULT_KINDS)[number];
@@ -64,6 +68,16 @@ export interface ClerkPlan {
   readonly valueBytes: number;
 }
 
+/** What a client of etcd does. */
+export interface EtcdPlan {
+  readonly name: string;
+  /** Calls under way at once. */
+  readonly concurrency: number;
+  /** Mean pause between two calls, milliseconds. */
+  readonly thinkMs: number;
+  readonly timeoutMs: number;
+}
+
 /** Everything that a seed decides in advance. */
 export interface Plan {
   readonly seed: number;
@@ -86,6 +100,8 @@ export interface Plan {
   /** Networks and disks have no faults of their own. */
   readonly quiet: boolean;
   readonly clerks: readonly ClerkPlan[];
+  readonly etcdClients: readonly EtcdPlan[];
+  readonly watchers: readonly WatcherPlan[];
 }
 
 /** Parts of a plan that a caller wants otherwise. */
@@ -100,6 +116,19 @@ export interface PlanChanges {
   readonly only?: readonly string[];
   /** Networks and disks without faults of their own. */
   readonly quiet?: boolean;
+  /** So many applications that watch. */
+  readonly watchers?: number;
+}
+
+/** What an application does that watches. */
+export interface WatcherPlan {
+  readonly name: string;
+  /** Watches at once. */
+  readonly concurrency: number;
+  /** Mean pause between two watches, milliseconds. */
+  readonly thinkMs: number;
+  /** How long to wait for the newest revision, milliseconds. */
+  readonly timeoutMs: number;
 }
 
 const CLUSTER_SIZES = [3, 3, 3, 3, 3, 3, 5, 5, 1, 3, 3, 3, 5, 5, 1, 7] as const;
@@ -137,6 +166,8 @@ export function drawPlan(seed: number, changes: PlanChanges = {}): Plan {
     only: changes.only === undefined ? null : new Set(changes.only),
     quiet,
     clerks,
+    etcdClients: drawEtcdClients(new Stream(seed, 'plan etcd clients')),
+    watchers: drawWatchers(new Stream(seed, 'plan watchers'), changes.watchers),
   };
 }
 
@@ -197,5 +228,24 @@ function drawClerks(stream: Stream): ClerkPlan[] {
     thinkMs: stream.pick([50, 200, 500]),
     timeoutMs: stream.pick([1_500, 5_000, 20_000]),
     valueBytes: stream.pick([8, 8, 8, 2_000, 20_000]),
+  }));
+}
+
+function drawEtcdClients(stream: Stream): EtcdPlan[] {
+  return Array.from({ length: stream.pick([0, 1, 1, 2]) }, (_, i) => ({
+    name: `e${i + 1}`,
+    concurrency: stream.pick([1, 2, 4]),
+    thinkMs: stream.pick([100, 300, 1_000]),
+    timeoutMs: stream.pick([1_500, 5_000, 20_000]),
+  }));
+}
+
+function drawWatchers(stream: Stream, wanted?: number): WatcherPlan[] {
+  const drawn = stream.pick([0, 1, 1, 2, 2, 3]);
+  return Array.from({ length: wanted ?? drawn }, (_, i) => ({
+    name: `w${i + 1}`,
+    concurrency: stream.pick([2, 4, 8]),
+    thinkMs: stream.pick([50, 100, 300]),
+    timeoutMs: stream.pick([1_500, 5_000]),
   }));
 }

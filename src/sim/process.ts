@@ -76,6 +76,20 @@ export class Process {
   }
 }
 
+/** A process's clock for whom promises wait: whatever it calls may settle some. */
+export function wakingClock({ clock }: Process, world: World): Clock {
+  const waking = (run: () => void) => () => {
+    world.movePromises();
+    run();
+  };
+  return {
+    nowMs: () => clock.nowMs(),
+    wallMs: () => clock.wallMs(),
+    setTimer: (delayMs, run) => clock.setTimer(delayMs, waking(run)),
+    defer: (run) => clock.defer(waking(run)),
+  };
+}
+
 class SkewedClock implements Clock {
   readonly #world: World;
   readonly #process: Process;

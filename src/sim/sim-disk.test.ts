@@ -24,6 +24,7 @@ async function bench(): Promise<Bench> {
     onRename() {},
     onRemove() {},
     onCrashAtStep: () => process.kill(),
+    onOpen: () => () => {},
   });
   const opening = (async (): Promise<DiskFile> => {
     await disk.makeDirectory('/d');

@@ -20,11 +20,13 @@ export interface DiskSpeed {
 export interface DiskWatcher {
   /** These bytes of a file are durable now. */
   onDurable(path: string, bytes: Uint8Array): void;
-  /** A file is about to get this name. */
-  onRename(path: string): void;
+  /** A file with these bytes is about to get this name. */
+  onRename(path: string, bytes: () => Uint8Array): void;
   /** A file is about to go. */
   onRemove(path: string): void;
   onCrashAtStep(): void;
+  /** Something was opened; the function returned is called when it is closed. */
+  onOpen(what: string): () => void;
 }
 
 /** A member's disk: outlives its processes. */
@@ -124,9 +126,14 @@ export class Device {
     return lost;
   }
 
-  /** Replaces the image, as a planted bug may. */
-  replace(image: MemoryDisk): void {
+  /** Puts another image in the place of this one; none: an empty disk. */
+  replace(image: MemoryDisk = memoryDisk()): void {
     this.#image = image;
+  }
+
+  /** A copy of what is durable now. */
+  copy(): MemoryDisk {
+    return this.#image.afterPowerCut(() => false);
   }
 
   /** Flips one bit of what is stored, or writes one block over another; null: nothing there. */
@@ -175,11 +182,11 @@ export function openDevice(
     open: (path, options) =>
       calls.run(path, options.create, async () => {
         const file = await image.open(path, options);
-        return new SimFile(calls, file, path);
+        return new SimFile({ calls, file, path, closed: watcher.onOpen(path) });
       }),
     rename: (from, to) =>
       calls.run(to, true, () => {
-        watcher.onRename(to);
+        watcher.onRename(to, () => image.peek(from));
         return image.rename(from, to);
       }),
     remove: (path) =>
@@ -191,7 +198,14 @@ export function openDevice(
     lock: (path) =>
       calls.run(path, false, async (): Promise<DiskLock> => {
         const lock = await image.lock(path);
-        return { release: () => calls.run(path, false, () => lock.release()) };
+        const released = watcher.onOpen(`the lock ${path}`);
+        return {
+          release: () =>
+            calls.run(path, false, () => {
+              released();
+              return lock.release();
+            }),
+        };
       }),
   };
 }
@@ -266,11 +280,18 @@ class SimFile implements DiskFile {
   readonly #calls: Calls;
   readonly #file: MemoryFile;
   readonly #path: string;
+  readonly #closed: () => void;
 
-  constructor(calls: Calls, file: MemoryFile, path: string) {
-    this.#calls = calls;
-    this.#file = file;
-    this.#path = path;
+  constructor(parts: {
+    readonly calls: Calls;
+    readonly file: MemoryFile;
+    readonly path: string;
+    readonly closed: () => void;
+  }) {
+    this.#calls = parts.calls;
+    this.#file = parts.file;
+    this.#path = parts.path;
+    this.#closed = parts.closed;
   }
 
   size(): Promise<number> {
@@ -290,7 +311,10 @@ class SimFile implements DiskFile {
   }
 
   close(): Promise<void> {
-    return this.#calls.run(this.#path, false, () => this.#file.close());
+    return this.#calls.run(this.#path, false, () => {
+      this.#closed();
+      return this.#file.close();
+    });
   }
 
   sync(): Promise<void> {

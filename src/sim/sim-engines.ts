@@ -19,11 +19,12 @@ export class StateDevice {
   readonly #stream: Stream;
   /** A commit is many writes: it takes so many times as long as one. */
   readonly #slowness: number;
-  readonly #engines: MemoryEngines = memoryEngines();
+  #engines: MemoryEngines = memoryEngines();
   readonly #paths = new Set<string>();
   /** Counts down with each commit; at 0 the fault happens. */
   #fault: { readonly kind: CommitFault; commits: number } | null = null;
-  #isDamaged = false;
+  /** What was damaged, and may show at any time from now on. */
+  #damaged: string | null = null;
 
   constructor(world: World, name: string, device: Device) {
     this.#world = world;
@@ -32,9 +33,25 @@ export class StateDevice {
     this.#slowness = this.#stream.pick([1, 10, 100]);
   }
 
-  /** Something was damaged: it may show at any time from now on. */
+  /** Something was damaged, and is still there. */
   get isDamaged(): boolean {
-    return this.#isDamaged;
+    return this.#damaged !== null;
+  }
+
+  /** A copy of all states. */
+  copy(): MemoryEngines {
+    return this.#engines.copy();
+  }
+
+  /** Puts other states in the place of these; none: an empty disk. */
+  replace(engines: MemoryEngines = memoryEngines()): void {
+    this.#engines = engines;
+    this.#damaged = null;
+  }
+
+  /** A process has opened the state, and so has read CURRENT. */
+  opened(): void {
+    if (this.#damaged?.endsWith(CURRENT)) this.#damaged = null;
   }
 
   failAfter(kind: CommitFault, commits: number): void {
@@ -73,18 +90,18 @@ export class StateDevice {
       },
       remove: (path) => {
         this.#paths.delete(path);
+        if (path === this.#damaged) this.#damaged = null;
         return engines.remove(path);
       },
       list: (directory) => engines.list(directory),
+      receive: (path, size) => engines.receive(path, size),
     };
   }
 
   /** Flips a bit of a row, or one of CURRENT's, or takes CURRENT away; null: nothing to damage. */
   damage(kind: StateDamage): string | null {
-    if (this.#isDamaged) return null;
-    const what = kind === 'row' ? this.#damageRow() : this.#damageCurrent();
-    this.#isDamaged = what !== null;
-    return what;
+    if (this.#damaged !== null) return null;
+    return kind === 'row' ? this.#damageRow() : this.#damageCurrent();
   }
 
   #nextFault(): CommitFault | null {
@@ -104,6 +121,7 @@ export class StateDevice {
     const table = this.#stream.pick([...new Set(rows.map((row) => row.table))]);
     const { key } = this.#stream.pick(rows.filter((row) => row.table === table));
     this.#engines.damage(path, table, key);
+    this.#damaged = path;
     return `a row of ${table} in ${path} is damaged`;
   }
 
@@ -111,6 +129,7 @@ export class StateDevice {
     const { image } = this.#device;
     const path = image.paths().find((one) => one.endsWith(CURRENT));
     if (path === undefined) return null;
+    this.#damaged = path;
     if (this.#stream.chance(0.3)) {
       image.poke(path, null);
       return `${path} is gone`;

@@ -1,12 +1,11 @@
-import { decodeAnswer, decodeCommand, type KvService } from '../api/index.ts';
-import type { Disk, Log } from '../io/index.ts';
-import { InvariantViolation } from '../lib/index.ts';
+import { decodeAnswer, decodeCommand } from '../api/index.ts';
+import type { Clock, Disk, Log } from '../io/index.ts';
 import type { MemberId } from '../raft/index.ts';
-import { Member, type MemberOptions } from '../server/index.ts';
-import { StoreError } from '../store/index.ts';
-import { WalError } from '../wal/index.ts';
+import { type Member, type MemberOptions, openMember } from '../server/index.ts';
+import { askLinks } from './asking.ts';
 import type { ClientDoor } from './client-network.ts';
 import type { Counters } from './counters.ts';
+import { Holdings, holdingClock } from './holdings.ts';
 import type { Oracle } from './oracle.ts';
 import { watched } from './patience.ts';
 import type { PeerEndpoint, PeerNetwork } from './peer-network.ts';
@@ -17,6 +16,7 @@ import { Device, type DiskSpeed, openDevice } from './sim-disk.ts';
 import { type StateDamage, StateDevice } from './sim-engines.ts';
 import { type SnapshotPhase, SnapshotWatch } from './snapshot-watch.ts';
 import type { Stream } from './streams.ts';
+import { countersOf, isExpected, isOfDamage, isOfLostEntries } from './utterances.ts';
 import { Violation } from './violation.ts';
 import type { World } from './world.ts';
 
@@ -52,10 +52,21 @@ export type Death =
   /** The machine loses power: each unsynced change survives with probability `keep`. */
   | { readonly type: 'powerCut'; readonly keep: number };
 
+/** What a disk held at one moment. */
+export interface DiskCopy {
+  /** No entry of the log that it holds was replaced since. */
+  isPrefix(): boolean;
+  /** The disk is again as it was. */
+  restore(): void;
+}
+
 /**
  * A machine with a disk, and on it, most of the time, a process with the production `Member`.
  *
- *   down ──start──▶ starting ──recovered──▶ up ──crash, exit──▶ down        corrupt: for good
+ *   down ──start──▶ starting ──recovered──▶ up ──crash, exit──▶ down
+ *
+ * Who finds its disk empty or damaged is `starting` for as long as it asks the others. Its operator
+ * takes a disk away that it can't go on with, and starts it with an empty one.
  */
 export class SimMember {
   readonly id: MemberId;
@@ -66,15 +77,25 @@ export class SimMember {
   readonly #stream: Stream;
   #process: Process | null = null;
   #member: Member | null = null;
-  #service: KvService | null = null;
-  #state: 'down' | 'starting' | 'up' | 'corrupt' = 'down';
+  #services: Pick<ClientDoor, 'service' | 'etcd'> | null = null;
+  #state: 'down' | 'starting' | 'up' = 'down';
   #incarnation = 0;
   /** Of the present process. */
   #snapshots: SnapshotWatch;
+  /** What the present process has not given back. */
+  #holdings = new Holdings();
+  /** Has been told to do something by its operator. */
+  #operated: Process | null = null;
   /** How far others were when it came up, and had come by snapshots; null: not behind. */
   #behind: { readonly index: number; readonly installed: number } | null = null;
-  /** Damage was done to its disk: it may refuse to start. */
-  #damaged = false;
+  /**
+   * How far the log went when something was done to its disk: it may have forgotten what it
+   * promised until it holds all of that. Null: it has forgotten nothing. All begin with an empty
+   * disk.
+   */
+  #forgottenUpTo: number | null = 0;
+  /** Its disk was set back: it may find out by itself. */
+  #isRolledBack = false;
   /** Never starts again once it is down. */
   #staysDown = false;
   /** Belongs to the majority that works in the end: never down for long. */
@@ -90,7 +111,7 @@ export class SimMember {
     this.#snapshots = this.#watchSnapshots();
   }
 
-  get state(): 'down' | 'starting' | 'up' | 'corrupt' {
+  get state(): 'down' | 'starting' | 'up' {
     return this.#state;
   }
 
@@ -103,9 +124,9 @@ export class SimMember {
     return this.#state === 'up' ? this.#member : null;
   }
 
-  /** It can be counted on: its disk is whole, as far as anybody knows. */
+  /** It can be counted on: it keeps what it promised, as far as anybody knows. */
   get isHealthy(): boolean {
-    return !this.stateDevice.isDamaged && (!this.#damaged || this.#state === 'up');
+    return !this.stateDevice.isDamaged && this.#forgottenUpTo === null;
   }
 
   get isLeader(): boolean {
@@ -115,14 +136,14 @@ export class SimMember {
   /** What clients find at its address; null while nobody listens. */
   get door(): ClientDoor | null {
     const process = this.#process;
-    const service = this.#service;
-    if (this.#state !== 'up' || process === null || service === null) return null;
-    return { process, service, onDefect: (error) => this.#exit(process, error) };
+    const services = this.#services;
+    if (this.#state !== 'up' || process === null || services === null) return null;
+    return { ...services, process, onDefect: (error) => this.#exit(process, error) };
   }
 
   start(): void {
     if (this.#state !== 'down') return;
-    const { world, oracle, planted, skewMax } = this.#parts;
+    const { world, oracle, network, planted, skewMax } = this.#parts;
     this.#incarnation++;
     const skew: Skew = {
       offsetMs: this.#stream.below(1_000_000),
@@ -133,11 +154,13 @@ export class SimMember {
     this.#state = 'starting';
     this.#record('starting', null);
     this.#snapshots = this.#watchSnapshots();
+    const holdings = new Holdings();
+    this.#holdings = holdings;
     planted.restart?.(this.device);
     oracle.started(this.id);
-    const disk = this.#openDisk(process);
+    const disk = this.#openDisk(process, holdings);
     const io = {
-      clock: process.clock,
+      clock: holdingClock(this.#clockOf(process), holdings),
       disk: planted.disk?.(disk, process.clock) ?? disk,
       random: process.random,
       log: this.#log(process),
@@ -155,24 +178,45 @@ export class SimMember {
     const clientUrls = (): readonly string[] => [`http://${this.name}:1`];
     world.movePromises();
     const walLimits = { segmentBytes: this.#parts.segmentBytes };
-    const options = { config, io, engines, clientUrls, walLimits };
-    Member.open(options, (error) => this.#exit(process, error)).then(
+    const openLink = askLinks(this.id, { world, network, process, holdings });
+    const options = { config, io, engines, clientUrls, walLimits, openLink };
+    openMember(options, (error) => this.#exit(process, error)).then(
       (member) => this.#opened(process, member),
       (error: unknown) => this.#exit(process, error),
     );
   }
 
-  #openDisk(process: Process): Disk {
+  /** What waits for timers while it starts, or does what an operator wants, are promises. */
+  #clockOf(process: Process): Clock {
+    const { clock } = process;
+    return {
+      nowMs: () => clock.nowMs(),
+      wallMs: () => clock.wallMs(),
+      defer: (run) => clock.defer(run),
+      setTimer: (delayMs, run) =>
+        clock.setTimer(delayMs, () => {
+          if (this.#state === 'starting' || this.#operated === process)
+            this.#parts.world.movePromises();
+          run();
+        }),
+    };
+  }
+
+  #openDisk(process: Process, holdings: Holdings): Disk {
     const { world, oracle } = this.#parts;
     return openDevice(world, this.device, process, {
       onDurable: (path, bytes) => {
         if (path.endsWith('.wal')) world.guard(() => oracle.durable(this.id, bytes));
       },
-      onRename: (path) => this.#snapshots.renaming(path),
+      onRename: (path, bytes) => {
+        this.#snapshots.renaming(path);
+        if (path.endsWith('.wal')) world.guard(() => oracle.named(this.id, bytes()));
+      },
       onRemove: (path) => {
         if (path.endsWith('.wal')) this.#parts.counters.add('sometimes: log cut');
       },
       onCrashAtStep: () => this.#powerFails('fault: crash at a disk step'),
+      onOpen: (what) => holdings.hold(what),
     });
   }
 
@@ -194,42 +238,51 @@ export class SimMember {
   /** Ends the process at once. */
   crash(death: Death): void {
     const process = this.#process;
-    if (process === null || this.#state === 'down' || this.#state === 'corrupt') return;
+    if (process === null || this.#state === 'down') return;
     this.#parts.world.trace(process.name, `dies: ${death.type}`);
     this.#end(process);
-    if (death.type === 'kill') this.device.afterKill();
-    else this.#lose(death.keep);
+    if (death.type === 'kill') return this.device.afterKill();
+    const unsynced = this.device.afterPowerCut(death.keep);
+    if (unsynced > 0) this.#parts.counters.add('sometimes: power cut during a write');
   }
 
   /** Ends the process as an operator would: leadership handed over, log closed; then restarts. */
   stop(downMs: number): void {
-    const process = this.#process;
-    const member = this.member;
-    if (process === null || member === null) return;
-    const { world } = this.#parts;
-    world.movePromises();
-    const ended = async (): Promise<void> => {
-      await member.handOver();
-      await member.close();
-    };
-    ended().then(
-      () => {
-        if (!process.alive) return;
-        this.#end(process);
-        this.device.afterKill();
-        this.restartAfter(downMs);
-      },
-      (error: unknown) => this.#exit(process, error),
-    );
+    const end = (member: Member): Promise<void> => member.handOver().then(() => member.close());
+    this.#operate(end, (process) => {
+      this.#checkHoldings();
+      this.#end(process);
+      this.device.afterKill();
+      this.restartAfter(downMs);
+    });
   }
 
   /** Hands leadership over, and goes on. */
   handOver(): void {
+    this.#operate(
+      (member) => member.handOver(),
+      () => {},
+    );
+  }
+
+  #operate(work: (member: Member) => Promise<void>, done: (process: Process) => void): void {
     const process = this.#process;
     const member = this.member;
     if (process === null || member === null) return;
+    this.#operated = process;
     this.#parts.world.movePromises();
-    member.handOver().catch((error: unknown) => this.#exit(process, error));
+    work(member).then(
+      () => process.alive && done(process),
+      (error: unknown) => this.#exit(process, error),
+    );
+  }
+
+  /** Who has closed everything would keep for ever what it holds now. */
+  #checkHoldings(): void {
+    const { left } = this.#holdings;
+    if (left.length === 0) return;
+    const what = `${this.name} still holds ${left.join(', ')}`;
+    this.#parts.world.stop(new Violation('who closes leaves nothing behind', what));
   }
 
   /** Damages what is on the disk of a member that is down; null: nothing to damage. */
@@ -237,8 +290,50 @@ export class SimMember {
     if (this.#state !== 'down') return null;
     const isOfLog = kind === 'bitRot' || kind === 'misdirected';
     const what = isOfLog ? this.device.damage(kind) : this.stateDevice.damage(kind);
-    if (what !== null) this.#damaged = true;
+    if (what !== null) this.#mayForget();
     return what;
+  }
+
+  /** Gives a member that is down an empty disk. */
+  wipe(): void {
+    this.#mayForget();
+    this.#isRolledBack = false;
+    this.device.replace();
+    this.stateDevice.replace();
+  }
+
+  /** Copies the disk as it is, to be given to the member again when it is down. */
+  copyDisk(): DiskCopy {
+    const { oracle } = this.#parts;
+    const image = this.device.copy();
+    const engines = this.stateDevice.copy();
+    const shadow = oracle.copyOf(this.id);
+    return {
+      isPrefix: () => oracle.isPrefix(this.id, shadow),
+      restore: () => {
+        this.#mayForget();
+        this.#isRolledBack = true;
+        oracle.rollBack(this.id, shadow);
+        this.device.replace(image);
+        this.stateDevice.replace(engines);
+      },
+    };
+  }
+
+  #mayForget(): void {
+    const { oracle } = this.#parts;
+    this.#forgottenUpTo = Math.max(oracle.committedIndex, oracle.lastIndexOf(this.id));
+    oracle.lost(this.id);
+  }
+
+  /** Notices when the others have brought it up. */
+  #remember(): void {
+    const { oracle, counters } = this.#parts;
+    const upTo = this.#forgottenUpTo;
+    if (upTo === null || !oracle.isWhole(this.id, upTo)) return;
+    this.#forgottenUpTo = null;
+    if (this.#isRolledBack) counters.add('sometimes: rolled-back member caught up');
+    this.#isRolledBack = false;
   }
 
   restartAfter(delayMs: number): void {
@@ -268,6 +363,7 @@ export class SimMember {
     const status = member.status();
     const installed = this.#snapshots.installing ? member.flushedIndex : 0;
     this.#parts.oracle.observe(this.id, status, installed);
+    this.#remember();
     this.#record(status.role, status.term);
     if (this.#behind === null || status.appliedIndex < this.#behind.index) return;
     if (this.#snapshots.installed === this.#behind.installed) {
@@ -307,21 +403,28 @@ export class SimMember {
 
   #opened(process: Process, member: Member): void {
     if (!process.alive) return;
-    const { network, planted, world, names, config } = this.#parts;
+    const { network, oracle, planted, world, names, config } = this.#parts;
+    this.stateDevice.opened();
+    if (!this.stateDevice.isDamaged) oracle.inUse(this.id);
     this.#member = member;
     this.#state = 'up';
     this.#look(member);
-    this.#service = watched(planted.service?.(member.service) ?? member.service, {
-      onCommand: (command) => this.#expect(command),
+    const watching = {
+      onCommand: (command: Uint8Array) => this.#expect(command),
       process,
       timeoutMs: config.timing.requestTimeoutMs,
       onSilence: () => {
-        world.stop(new Violation('who waits is answered', `${this.name} has forgotten a command`));
+        world.stop(new Violation('who waits is answered', `${this.name} has forgotten a request`));
       },
-    });
+    };
+    this.#services = {
+      service: watched(planted.service?.(member.service) ?? member.service, watching),
+      etcd: watched(member.etcd.service, watching),
+    };
     const heard = this.#snapshots.listening(member.handlers);
     const handlers = planted.handlers?.(heard) ?? heard;
-    const endpoint: PeerEndpoint = { process, handlers };
+    const onDefect = (error: Error): void => this.#exit(process, error);
+    const endpoint: PeerEndpoint = { process, handlers, onDefect };
     network.attach(this.id, endpoint);
     const transport = network.transport(this.id, endpoint, (peer) => ({
       name: names.get(peer) ?? '',
@@ -341,11 +444,9 @@ export class SimMember {
     world.trace(process.name, `exits: ${reason.message}`);
     this.#end(process);
     this.device.afterKill();
-    if (this.#damaged && isOfDamage(reason)) {
-      counters.add('sometimes: damage found');
-      this.#state = 'corrupt';
-      this.#record('corrupt', null);
-      return;
+    if (this.#isDiskGivenUp(reason)) {
+      this.wipe();
+      return this.restartAfter(this.#stream.between(100, 3_000));
     }
     if (!isExpected(reason)) {
       if (reason instanceof Violation) return world.stop(reason);
@@ -358,6 +459,18 @@ export class SimMember {
     this.restartAfter(this.#stream.between(100, 3_000));
   }
 
+  /** Its operator follows the advice that it gives, and starts it with an empty disk. */
+  #isDiskGivenUp(reason: Error): boolean {
+    const { counters } = this.#parts;
+    if (this.stateDevice.isDamaged && isOfDamage(reason)) {
+      counters.add('sometimes: damaged state given up');
+      return true;
+    }
+    if (!this.#isRolledBack || !isOfLostEntries(reason)) return false;
+    counters.add('sometimes: rolled-back member stopped');
+    return true;
+  }
+
   #end(process: Process): void {
     process.kill();
     const flushedIndex = this.#member?.flushedIndex ?? 0;
@@ -366,23 +479,14 @@ export class SimMember {
     this.#state = 'down';
     this.#record('down', null);
     this.#member = null;
-    this.#service = null;
+    this.#services = null;
     this.#parts.onDied(process);
-  }
-
-  #lose(keep: number): void {
-    const unsynced = this.device.afterPowerCut(keep);
-    if (unsynced > 0) this.#parts.counters.add('sometimes: power cut during a write');
   }
 
   #log(process: Process): Log {
     const { world, counters } = this.#parts;
     const line = (message: string): void => {
-      if (message.includes('log segment full')) counters.add('sometimes: log segment full');
-      if (message.includes('cut off')) counters.add('sometimes: torn tail cut off');
-      if (message.includes('stepping down')) {
-        counters.add('sometimes: leader with a stalled disk stepped down');
-      }
+      for (const counter of countersOf(message)) counters.add(counter);
       if (!process.alive) return;
       // What was received so far is about to be removed.
       if (message === 'snapshot: given up') world.movePromises();
@@ -391,20 +495,4 @@ export class SimMember {
     };
     return { debug: line, info: line, warn: line, error: line };
   }
-}
-
-/** The reason is that what is stored is not what was written. */
-function isOfDamage(reason: unknown): boolean {
-  if (reason instanceof WalError || reason instanceof StoreError) {
-    return reason.code === 'CORRUPT' || isOfDamage(reason.cause);
-  }
-  return reason instanceof Error && isOfDamage(reason.cause);
-}
-
-function isExpected(reason: Error): boolean {
-  if (reason.cause instanceof StoreError) return isExpected(reason.cause);
-  if (reason instanceof InvariantViolation) return false;
-  if (reason instanceof WalError) return reason.code === 'IO';
-  if (reason instanceof StoreError) return reason.code === 'IO' || reason.code === 'FULL';
-  return reason.message.startsWith('the disk has not finished a write');
 }

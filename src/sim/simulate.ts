@@ -50,6 +50,8 @@ export async function simulate(seed: number, options: SimulateOptions = {}): Pro
   try {
     for (const member of stage.members) member.start();
     for (const clerk of stage.clerks) clerk.start();
+    for (const client of stage.etcdClients) client.start();
+    for (const watcher of stage.watchers) watcher.start();
     faults.start();
     await world.run(plan.safetyMs);
     faults.stop();
@@ -62,6 +64,8 @@ export async function simulate(seed: number, options: SimulateOptions = {}): Pro
   }
   for (const member of stage.members) member.process?.kill();
   for (const clerk of stage.clerks) clerk.process?.kill();
+  for (const client of stage.etcdClients) client.process.kill();
+  for (const watcher of stage.watchers) watcher.process?.kill();
   return {
     seed,
     plan,

@@ -2,6 +2,7 @@ import type { MemberId } from '../raft/index.ts';
 import { ClerkActor } from './clerk-actor.ts';
 import { ClientNetwork } from './client-network.ts';
 import { Counters } from './counters.ts';
+import { EtcdActor } from './etcd-actor.ts';
 import { History } from './history.ts';
 import { Matrix } from './matrix.ts';
 import { Oracle } from './oracle.ts';
@@ -9,8 +10,10 @@ import { PeerNetwork } from './peer-network.ts';
 import type { Plan } from './plan.ts';
 import type { Planted } from './planted.ts';
 import type { Recording } from './recording.ts';
-import { SimMember } from './sim-member.ts';
+import { Replay } from './replay.ts';
+import { type MemberParts, SimMember } from './sim-member.ts';
 import type { SnapshotPhase } from './snapshot-watch.ts';
+import { WatchActor, type WatchParts, type WatchPlace } from './watch-actor.ts';
 import { type TraceSink, World } from './world.ts';
 
 /** No run writes so much: logs are cut by the number of their entries. */
@@ -28,6 +31,10 @@ export interface Stage {
   readonly clients: ClientNetwork;
   readonly members: readonly SimMember[];
   readonly clerks: readonly ClerkActor[];
+  readonly etcdClients: readonly EtcdActor[];
+  readonly watchers: readonly WatchActor[];
+  /** What the committed log says. */
+  readonly replay: Replay;
   /** Told how far a snapshot on its way into a member has come. */
   readonly snapshotWatchers: Set<(id: MemberId, phase: SnapshotPhase) => void>;
   /** An observer's clerk, which no fault is meant for. */
@@ -55,7 +62,10 @@ export function setStage(
     matrix.add(message.type);
     world.guard(() => oracle.sending(from, message));
   };
-  peers.onSendBulk = (message) => matrix.add(message.type);
+  peers.onSendBulk = (message) => {
+    matrix.add(message.type);
+    if (message.type === 'forward') counters.add('sometimes: command passed on');
+  };
   const clients = new ClientNetwork({
     world,
     counters,
@@ -63,19 +73,7 @@ export function setStage(
     onCall: (call) => matrix.add(call),
     doors: (host) => members.find(({ name }) => name === host)?.door ?? null,
   });
-  const config = {
-    clusterId: 0x51n,
-    mayCreateLog: true,
-    confState: {
-      voters: [...names.keys()],
-      outgoingVoters: [],
-      learners: [],
-      learnersNext: [],
-      autoLeave: false,
-    },
-    timing: plan.timing,
-    compaction: { entriesMax: plan.compactionEntries, bytesMax: LOG_BYTES_MAX },
-  };
+  const config = configOf(plan, [...names.keys()]);
   const shared = { world, oracle, counters, planted, recording, skewMax: plan.skewMax };
   const snapshotWatchers: Stage['snapshotWatchers'] = new Set();
   const members = [...names.keys()].map(
@@ -98,9 +96,49 @@ export function setStage(
   const clerks = plan.clerks.map(
     (clerk) => new ClerkActor(clerk, { ...shared, network: clients, history, endpoints }),
   );
+  const hosts = [...names.values()];
+  const etcdClients = plan.etcdClients.map(
+    (client) => new EtcdActor(client, { ...shared, network: clients, history, hosts }),
+  );
+  const replay = new Replay();
+  oracle.commitWatchers.add((entry) => replay.apply(entry));
+  const watchers = watchersOf(plan, { ...shared, network: clients, replay, endpoints });
+  snapshotWatchers.add((id, phase) =>
+    tellOfInstall(watchers, { host: names.get(id) ?? '', phase }),
+  );
   const observer = { network: clients, endpoints };
   return {
-    ...{ plan, world, counters, matrix, oracle, history },
-    ...{ peers, clients, members, clerks, observer, snapshotWatchers },
+    ...{ plan, world, counters, matrix, oracle, history, replay },
+    ...{ peers, clients, members, clerks, etcdClients, watchers, observer, snapshotWatchers },
+  };
+}
+
+function watchersOf({ watchers }: Plan, parts: Omit<WatchParts, 'places'>): WatchActor[] {
+  const places: WatchPlace[] = [];
+  return watchers.map((watcher) => new WatchActor(watcher, { ...parts, places }));
+}
+
+function tellOfInstall(
+  watchers: readonly WatchActor[],
+  { host, phase }: { host: string; phase: SnapshotPhase },
+): void {
+  if (phase !== 'installing') return;
+  for (const watcher of watchers) watcher.memberInstalls(host);
+}
+
+/** What all members are configured with. */
+function configOf(plan: Plan, voters: readonly MemberId[]): MemberParts['config'] {
+  return {
+    clusterId: 0x51n,
+    mayCreateLog: true,
+    confState: {
+      voters,
+      outgoingVoters: [],
+      learners: [],
+      learnersNext: [],
+      autoLeave: false,
+    },
+    timing: plan.timing,
+    compaction: { entriesMax: plan.compactionEntries, bytesMax: LOG_BYTES_MAX },
   };
 }

@@ -5,6 +5,7 @@ import type {
   Done,
   DurableStore,
   Engine,
+  EngineImage,
   EngineUsage,
   EngineView,
   KeySpan,
@@ -99,6 +100,10 @@ class OverlaidEngine implements DurableStore {
 
   view(): EngineView {
     return this.#engine.view();
+  }
+
+  image(): EngineImage | null {
+    return this.#engine.image();
   }
 
   usage(): EngineUsage {

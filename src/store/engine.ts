@@ -1,12 +1,14 @@
 import { assert, type Deferred, deferred, utf8Bytes, utf8String } from '../lib/index.ts';
 import { corruptState, StoreError, storeError, versionError } from './error.ts';
 import { TABLE_NAME_BYTES_MAX, TABLES_MAX } from './limits.ts';
-import type { RawChange, RawStore, RawView } from './raw-store.ts';
+import type { RawChange, RawImage, RawStore, RawView } from './raw-store.ts';
 import { checkedValue, RowPacker, rawKey, rawSpan } from './row.ts';
 import type {
   Change,
   Done,
   Engine,
+  EngineImage,
+  EngineOptions,
   EngineUsage,
   EngineView,
   KeySpan,
@@ -22,8 +24,11 @@ const FORMAT_KEY = new Uint8Array(0);
 const CATALOG_SPAN = rawSpan(CATALOG, { from: FORMAT_KEY, to: null });
 
 /** Reads or, with `create`, writes what every engine begins with: its format. */
-export async function openEngine(raw: RawStore, { create }: { create: boolean }): Promise<Engine> {
-  const engine = new StoredEngine(raw);
+export async function openEngine(
+  raw: RawStore,
+  { create = false, onDamage = () => {} }: EngineOptions,
+): Promise<Engine> {
+  const engine = new StoredEngine(raw, onDamage);
   try {
     if (create) await engine.writeFormat();
     else engine.readCatalog();
@@ -41,7 +46,7 @@ class StoredEngine implements Engine {
   readonly #tables = new Map<string, number>();
   readonly #views = new Set<StoredView>();
   /** Shared with views and iterations, which may not touch a closed file. */
-  readonly #life = { isOver: false };
+  readonly #life: { isOver: boolean; readonly onDamage: (error: StoreError) => void };
   /** The state that is read: it changes when a commit's `done` is called, not before. */
   #current: StoredView;
   /** A commit under way, settled when its `done` has been called. */
@@ -50,8 +55,9 @@ class StoredEngine implements Engine {
   #failure: StoreError | null = null;
   #closing: Promise<void> | null = null;
 
-  constructor(raw: RawStore) {
+  constructor(raw: RawStore, onDamage: (error: StoreError) => void) {
     this.#raw = raw;
+    this.#life = { isOver: false, onDamage };
     this.#current = this.#openView();
   }
 
@@ -70,6 +76,18 @@ class StoredEngine implements Engine {
   view(): EngineView {
     assert(this.#closing === null, 'engine is closed');
     return this.#openView();
+  }
+
+  image(): EngineImage | null {
+    assert(this.#closing === null, 'engine is closed');
+    // Between commits the file's newest root is that of the view.
+    if (this.#busy !== null || this.#failure !== null) return null;
+    try {
+      const raw = this.#raw.image();
+      return raw === null ? null : new StoredImage(raw, this.#openView(raw.view), this.#raw.path);
+    } catch (cause) {
+      throw storeError(cause, this.#raw.path);
+    }
   }
 
   usage(): EngineUsage {
@@ -148,9 +166,11 @@ class StoredEngine implements Engine {
     }
   }
 
-  #openView(): StoredView {
+  #openView(raw: RawView = this.#raw.view()): StoredView {
     const onClose = (): void => void this.#views.delete(view);
-    const view = new StoredView(this.#raw, { tables: this.#tables, life: this.#life, onClose });
+    const { path } = this.#raw;
+    const context = { path, tables: this.#tables, life: this.#life, onClose };
+    const view = new StoredView(raw, context);
     this.#views.add(view);
     return view;
   }
@@ -174,10 +194,42 @@ class StoredEngine implements Engine {
   }
 }
 
+/** A view with its file, in the care of the engine. */
+class StoredImage implements EngineImage {
+  readonly path: string;
+  readonly view: StoredView;
+  readonly bytes: number;
+  readonly #raw: RawImage;
+  #isClosed = false;
+
+  constructor(raw: RawImage, view: StoredView, path: string) {
+    this.path = path;
+    this.view = view;
+    this.bytes = raw.bytes;
+    this.#raw = raw;
+  }
+
+  /** What was read is that state's if its transaction was still open when it had been read. */
+  async read(range: { offset: number; length: number }): Promise<Uint8Array> {
+    this.view.expectOpen();
+    const bytes = await this.#raw.read(range);
+    this.view.expectOpen();
+    return bytes;
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#raw.release();
+    this.view.close();
+  }
+}
+
 /** What a view has from its engine. */
 interface ViewContext {
+  readonly path: string;
   readonly tables: ReadonlyMap<string, number>;
-  readonly life: { readonly isOver: boolean };
+  readonly life: { readonly isOver: boolean; readonly onDamage: (error: StoreError) => void };
   readonly onClose: () => void;
 }
 
@@ -185,41 +237,44 @@ class StoredView implements EngineView {
   readonly #raw: RawView;
   readonly #path: string;
   readonly #tables: ReadonlyMap<string, number>;
-  readonly #life: { readonly isOver: boolean };
+  readonly #life: ViewContext['life'];
   readonly #onClose: () => void;
   #isClosed = false;
 
-  constructor(raw: RawStore, { tables, life, onClose }: ViewContext) {
-    this.#raw = raw.view();
-    this.#path = raw.path;
+  constructor(raw: RawView, { path, tables, life, onClose }: ViewContext) {
+    this.#raw = raw;
+    this.#path = path;
     this.#tables = tables;
     this.#life = life;
     this.#onClose = onClose;
   }
 
   get(table: string, key: Uint8Array): Uint8Array | null {
-    this.#expectOpen();
+    this.expectOpen();
     const number = this.#tables.get(table);
     return number === undefined ? null : this.rawGet(number, key);
   }
 
   range(table: string, span: RangeSpan): Iterable<StoreEntry> {
-    this.#expectOpen();
+    this.expectOpen();
     const number = this.#tables.get(table);
     return number === undefined ? [] : this.rawRange(rawSpan(number, span));
   }
 
   count(table: string, span: KeySpan): number {
-    this.#expectOpen();
+    this.expectOpen();
     const number = this.#tables.get(table);
     return number === undefined ? 0 : this.#guard(() => this.#raw.count(rawSpan(number, span)));
   }
 
-  *rows(): Generator<Row, void, undefined> {
-    this.#expectOpen();
+  *rows(behind?: Pick<Row, 'table' | 'key'>): Generator<Row, void, undefined> {
+    this.expectOpen();
     for (const table of [...this.#tables.keys()].sort()) {
-      const all = this.range(table, { from: FORMAT_KEY, to: null });
-      for (const { key, value } of all) yield { table, key, value };
+      if (behind !== undefined && table < behind.table) continue;
+      const from = table === behind?.table ? successorOf(behind.key) : FORMAT_KEY;
+      for (const { key, value } of this.range(table, { from, to: null })) {
+        yield { table, key, value };
+      }
     }
   }
 
@@ -231,14 +286,14 @@ class StoredView implements EngineView {
   }
 
   rawGet(table: number, key: Uint8Array): Uint8Array | null {
-    this.#expectOpen();
+    this.expectOpen();
     const raw = rawKey(table, key);
     const stored = this.#guard(() => this.#raw.get(raw));
     return stored === null ? null : this.#checked(raw, stored);
   }
 
   *rawRange(span: Parameters<RawView['range']>[0]): Generator<StoreEntry, void, undefined> {
-    this.#expectOpen();
+    this.expectOpen();
     const entries = this.#raw.range(span)[Symbol.iterator]();
     try {
       while (true) {
@@ -257,13 +312,17 @@ class StoredView implements EngineView {
     const value = checkedValue(key, stored);
     if (value !== null) return value;
     const name = [...this.#tables].find(([, number]) => number === key[0])?.[0] ?? 'catalog';
-    throw corruptState(
-      `checksum of the row ${Buffer.from(key.subarray(1, 33)).toString('hex')} in table ${name}`,
-      this.#path,
-    );
+    const row = Buffer.from(key.subarray(1, 33)).toString('hex');
+    throw this.#reported(corruptState(`checksum of the row ${row} in table ${name}`, this.#path));
   }
 
-  #expectOpen(): void {
+  #reported(error: StoreError): StoreError {
+    if (error.code === 'CORRUPT') this.#life.onDamage(error);
+    return error;
+  }
+
+  /** @throws StoreError `CLOSED`. */
+  expectOpen(): void {
     if (this.#isClosed) throw this.#closedError();
   }
 
@@ -277,7 +336,14 @@ class StoredView implements EngineView {
     try {
       return read();
     } catch (cause) {
-      throw storeError(cause, this.#path);
+      throw this.#reported(storeError(cause, this.#path));
     }
   }
+}
+
+/** The key right behind this one. */
+function successorOf(key: Uint8Array): Uint8Array {
+  const next = new Uint8Array(key.length + 1);
+  next.set(key);
+  return next;
 }

@@ -22,5 +22,11 @@ export const SNAPSHOT_BLOCK_BYTES_MAX = 64 * 1024 * 1024;
 /** The largest `meta` of a snapshot. */
 export const SNAPSHOT_META_BYTES_MAX = 1024 * 1024;
 
+/** Chunks of an image that are read before somebody asks for them. */
+export const IMAGE_CHUNKS_AHEAD = 4;
+
+/** An image that comes in is synced whenever so many bytes of it were written. */
+export const IMAGE_SYNC_BYTES = 64 * 1024 * 1024;
+
 /** A restore commits when this many bytes of rows have come: some 5 ms of the event loop. */
 export const RESTORE_COMMIT_BYTES = 512 * 1024;

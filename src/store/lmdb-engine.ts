@@ -13,7 +13,8 @@ import {
   META_PAGES,
   makeDataFile,
 } from './lmdb-files.ts';
-import type { RawChange, RawSpan, RawStore, RawView } from './raw-store.ts';
+import { lmdbImage, lmdbTarget } from './lmdb-image.ts';
+import type { RawChange, RawImage, RawSpan, RawStore, RawView } from './raw-store.ts';
 import type { Engine, Engines, EngineUsage, StoreEntry } from './types.ts';
 
 /*
@@ -41,6 +42,9 @@ const LOCK_SUFFIX = '-lock';
  */
 const FREE_BYTES_MIN = 16 * 1024 * 1024;
 const EIO = 5;
+
+/** A file that has more than this besides twice what is used of it is not sent as it is. */
+const IMAGE_WASTE_BYTES_MAX = 16 * 1024 * 1024;
 
 /** Of the package `lmdb` what is used here: its own types hide half of it. */
 interface Lmdb {
@@ -88,9 +92,19 @@ interface LmdbStats extends PageCounts {
 /** Engines on LMDB: a path names the data file, beside which LMDB keeps its table of readers. */
 export function lmdbEngines(): Engines {
   return {
-    async open(path, { create = false } = {}): Promise<Engine> {
-      const raw = create ? await createFile(path) : await openChecked(path);
-      return openEngine(raw, { create });
+    async open(path, options = {}): Promise<Engine> {
+      const raw = options.create === true ? await createFile(path) : await openChecked(path);
+      return openEngine(raw, options);
+    },
+    async receive(path, bytes, options = {}) {
+      try {
+        await expectRoom(bytes, path);
+        return await lmdbTarget(path, bytes, async () =>
+          openEngine(await openChecked(path), options),
+        );
+      } catch (cause) {
+        throw storeError(cause, path);
+      }
     },
     async remove(path) {
       try {
@@ -179,6 +193,16 @@ class LmdbFile implements RawStore {
     return new LmdbView(this.#lmdb, this.#cursors);
   }
 
+  image(): RawImage | null {
+    // One that is mostly free pages is larger than its rows.
+    const { usedBytes, fileBytes } = this.usage();
+    if (fileBytes > 2 * usedBytes + IMAGE_WASTE_BYTES_MAX) return null;
+    const view = this.view();
+    const image = lmdbImage(this.path, view);
+    if (image === null) view.release();
+    return image;
+  }
+
   /** `FULL` by its own look at the disk leaves LMDB alone; what LMDB itself reports is final. */
   commit(changes: readonly RawChange[], done: (error: unknown) => void): void {
     this.#commit(changes).then(() => done(null), done);
@@ -187,7 +211,12 @@ class LmdbFile implements RawStore {
   async #commit(changes: readonly RawChange[]): Promise<void> {
     if (changes.length === 0) return;
     if (this.#failed !== null) throw this.#failed.reason;
-    await expectRoom(changes, this.path);
+    // What it takes is estimated, as twice its rows.
+    const bytes = changes.reduce(
+      (sum, each) => sum + each.key.length + (each.value?.length ?? 0),
+      0,
+    );
+    await expectRoom(2 * bytes, this.path);
     try {
       await this.#write(changes);
     } catch (error) {
@@ -294,12 +323,11 @@ function plain(buffer: Uint8Array): Uint8Array {
 }
 
 /**
- * Refuses a commit before LMDB meets a full disk. What it takes is estimated, as twice its rows:
- * others write to the disk too, so LMDB may meet one all the same.
+ * Refuses what would fill the disk before LMDB meets a full one. Others write to it too, so LMDB
+ * may meet one all the same.
  */
-async function expectRoom(changes: readonly RawChange[], path: string): Promise<void> {
-  const bytes = changes.reduce((sum, { key, value }) => sum + key.length + (value?.length ?? 0), 0);
-  const neededBytes = FREE_BYTES_MIN + 2 * bytes;
+async function expectRoom(bytes: number, path: string): Promise<void> {
+  const neededBytes = FREE_BYTES_MIN + bytes;
   const freeBytes = await freeBytesAt(path);
   if (freeBytes === null || freeBytes >= neededBytes) return;
   const reason = `${freeBytes} bytes are free, ${neededBytes} are needed`;

@@ -19,7 +19,7 @@ export const FILE_MODE = 0o600;
 export const META_PAGES = 2;
 
 /** LMDB's own choice on most machines; it reads files with any other size of pages. */
-const PAGE_BYTES = 4096;
+export const PAGE_BYTES = 4096;
 
 /** Room for the readers of `maxReaders` (126, 64 bytes each), for more if lmdb should want them. */
 const LOCK_BYTES = 16 * 1024;
@@ -35,6 +35,7 @@ const FREE_FLAGS_AT = 52;
 const FREE_ROOT_AT = 88;
 const MAIN_ROOT_AT = 136;
 const LAST_PAGE_AT = 144;
+const TRANSACTION_AT = 152;
 const CHECKED_BYTES = 52;
 
 const PAGE_IS_META = 0x08;
@@ -49,6 +50,11 @@ export const MAP_BYTES_MIN = 128 * 1024;
 
 /** Makes the data file of an empty environment. It must not exist. */
 export async function makeDataFile(path: string): Promise<void> {
+  await withFile(path, 'wx', (file) => file.writeFile(emptyMetaPages()));
+}
+
+/** What the data file of an empty environment consists of. */
+export function emptyMetaPages(): Uint8Array {
   const pages = Buffer.alloc(META_PAGES * PAGE_BYTES);
   for (let number = 0; number < META_PAGES; number++) {
     const page = pages.subarray(number * PAGE_BYTES);
@@ -63,7 +69,28 @@ export async function makeDataFile(path: string): Promise<void> {
     page.writeBigUInt64LE(NO_ROOT, MAIN_ROOT_AT);
     page.writeBigUInt64LE(BigInt(META_PAGES - 1), LAST_PAGE_AT);
   }
-  await withFile(path, 'wx', (file) => file.writeFile(pages));
+  return new Uint8Array(pages.buffer, pages.byteOffset, pages.length);
+}
+
+/** The root of an environment. */
+export interface MetaPage {
+  /** Where it stands: 0 or 1. */
+  readonly number: number;
+  readonly page: Uint8Array;
+  /** The highest page that anything of it is in. */
+  readonly lastPage: number;
+}
+
+/** The newer of the two with which a data file begins; null when its pages are of another size. */
+export function metaPage(head: Uint8Array): MetaPage | null {
+  const bytes = Buffer.from(head.buffer, head.byteOffset, head.length);
+  const transactionOf = (page: number): bigint =>
+    bytes.readBigUInt64LE(page * PAGE_BYTES + TRANSACTION_AT);
+  if (bytes.readUInt32LE(PAGE_BYTES_AT) !== PAGE_BYTES) return null;
+  const number = transactionOf(1) > transactionOf(0) ? 1 : 0;
+  const page = head.slice(number * PAGE_BYTES, (number + 1) * PAGE_BYTES);
+  const lastPage = Number(bytes.readBigUInt64LE(number * PAGE_BYTES + LAST_PAGE_AT));
+  return { number, page, lastPage };
 }
 
 /** Makes the lock file, or what it lacks: a backup has none, a power cut may have taken its end. */

@@ -1,10 +1,10 @@
 import { assert, compareBytes, utf8String } from '../lib/index.ts';
 import { openEngine } from './engine.ts';
-import { corruptState, type StoreError, storeError } from './error.ts';
+import { corruptState, StoreError, storeError } from './error.ts';
 import { ROW_OVERHEAD_BYTES } from './limits.ts';
 import type { RawChange, RawSpan, RawStore, RawView } from './raw-store.ts';
 import { checkedValue, rawKey } from './row.ts';
-import type { Engine, Engines, EngineUsage, Row, StoreEntry } from './types.ts';
+import type { Engine, EngineOptions, Engines, EngineUsage, Row, StoreEntry } from './types.ts';
 
 export interface MemoryEnginesOptions {
   /**
@@ -35,6 +35,8 @@ export interface MemoryEngines extends Engines {
   peek(path: string): Row[];
   /** The same disk for another process: with its own moment for commits. */
   with(options: MemoryEnginesOptions): MemoryEngines;
+  /** Another disk that holds what this one holds now. */
+  copy(): MemoryEngines;
 }
 
 /** Sorted by key, never changed: a commit makes a new one, so an old one is a view. */
@@ -58,7 +60,8 @@ class MemoryDiskEngines implements MemoryEngines {
     this.#defer = options.defer ?? queueMicrotask;
   }
 
-  async open(path: string, { create = false }: { create?: boolean } = {}): Promise<Engine> {
+  async open(path: string, options: EngineOptions = {}): Promise<Engine> {
+    const { create = false } = options;
     if (create && this.#contents.has(path)) throw storeError({ code: 'EEXIST' }, path);
     if (create) this.#contents.set(path, { rows: [] });
     const file = this.#contents.get(path);
@@ -68,7 +71,11 @@ class MemoryDiskEngines implements MemoryEngines {
       if (error === null) file.rows = changed(file.rows, changes);
       return error;
     };
-    return openEngine(new MemoryRawStore(path, file, this.#defer, apply), { create });
+    return openEngine(new MemoryRawStore(path, file, this.#defer, apply), options);
+  }
+
+  async receive(path: string): Promise<never> {
+    throw new StoreError('VERSION', `${path}: this state is kept in memory and takes no images`);
   }
 
   async remove(path: string): Promise<void> {
@@ -81,6 +88,14 @@ class MemoryDiskEngines implements MemoryEngines {
 
   with(options: MemoryEnginesOptions): MemoryEngines {
     return new MemoryDiskEngines(this.#contents, options);
+  }
+
+  copy(): MemoryEngines {
+    const copies = [...this.#contents].map(([path, { rows }]): [string, { rows: Rows }] => [
+      path,
+      { rows: rows.map(({ key, value }) => ({ key, value: value.slice() })) },
+    ]);
+    return new MemoryDiskEngines(new Map(copies), {});
   }
 
   damage(path: string, table: string, key: Uint8Array): void {
@@ -127,6 +142,10 @@ class MemoryRawStore implements RawStore {
 
   view(): RawView {
     return new MemoryView(this.#file);
+  }
+
+  image(): null {
+    return null;
   }
 
   commit(changes: readonly RawChange[], done: (error: unknown) => void): void {

@@ -23,6 +23,16 @@ export interface RawView {
   release(): void;
 }
 
+/** One state of a raw store as a file. */
+export interface RawImage {
+  /** The same state. */
+  readonly view: RawView;
+  readonly bytes: number;
+  read(range: { readonly offset: number; readonly length: number }): Promise<Uint8Array>;
+  /** The file is not read any more; the view stays. Called once. */
+  release(): void;
+}
+
 /**
  * An ordered map of bytes to bytes with atomic, durable commits: what an `Engine` needs of LMDB.
  * Errors are those of whoever implements it; `engine.ts` gives them their meaning.
@@ -32,6 +42,8 @@ export interface RawStore {
   readonly path: string;
   /** The state after the last finished commit. */
   view(): RawView;
+  /** The same as a file; null when there is none. Called while no commit is under way. */
+  image(): RawImage | null;
   /**
    * One at a time. `done` is called later, with null when the changes are durable. The arrays must
    * not change until then.

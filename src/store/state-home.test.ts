@@ -59,6 +59,7 @@ async function runUntil(
     open: (path, options) => stalling(() => engines.open(path, options)),
     remove: (path) => stalling(() => engines.remove(path)),
     list: (directory) => stalling(() => engines.list(directory)),
+    receive: (path, bytes, options) => stalling(() => engines.receive(path, bytes, options)),
   }).then(() => true);
   return Promise.race([done, quiet(() => calls)]);
 }

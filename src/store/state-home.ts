@@ -1,9 +1,10 @@
 import type { Disk, DiskLock, Log } from '../io/index.ts';
 import { assert } from '../lib/index.ts';
 import { readCurrent, removeCurrent, writeCurrent } from './current-file.ts';
+import { refuseDamaged, removeDamage, writeDamage } from './damage-file.ts';
 import { durableStore } from './durable-store.ts';
 import { corruptState, StoreError, storeError } from './error.ts';
-import type { DurableStore, Engine, Engines } from './types.ts';
+import type { DurableStore, Engine, Engines, ImageTarget } from './types.ts';
 
 export interface StateHomeOptions {
   readonly disk: Disk;
@@ -22,14 +23,27 @@ export interface StateHome {
   readonly current: DurableStore;
   /** An empty state beside the one in force; an earlier one that was not adopted is removed. */
   create(): Promise<FreshState>;
+  /**
+   * Damage was found in the state in force: the next start refuses it. What is met while rows are
+   * read reports itself.
+   */
+  reportDamage(finding: StoreError): void;
   /** Waits for a flush under way and lets go of the directory. Safe to call twice. */
   close(): Promise<void>;
 }
 
 /** A state in the making. */
 export interface FreshState {
-  /** All that it shall hold is committed to it before `adopt`. */
+  /** All that it shall hold is committed to it before `adopt`, unless it comes as an image. */
   readonly engine: Engine;
+  /** For error messages. */
+  readonly path: string;
+  /**
+   * Makes a file for an image in the place of the empty one; `engine` is what the target's `finish`
+   * opened.
+   * @throws StoreError (rejects): `VERSION` when the engines take none; `FULL`, `IO`.
+   */
+  receive(bytes: number): Promise<ImageTarget>;
   /**
    * Puts it in force, durably: a crash at any moment leaves the old state or this one. `switched`
    * is called in that moment; then the old one's store and views end, and its file is removed.
@@ -51,7 +65,11 @@ export async function openStateHome(options: StateHomeOptions): Promise<StateHom
     await disk.makeDirectory(directory);
     const lock = await disk.lock(directory);
     try {
-      return new GenerationHome(options, lock, await openGeneration(options));
+      const findings = new Findings(options);
+      const generation = await openGeneration(options, (number, finding) =>
+        findings.add(number, finding),
+      );
+      return new GenerationHome(options, { lock, generation, findings });
     } catch (cause) {
       await lock.release();
       throw cause;
@@ -74,6 +92,7 @@ export async function resetState(options: Omit<StateHomeOptions, 'log'>): Promis
     try {
       await removeCurrent(options);
       for (const path of await engines.list(directory)) await engines.remove(path);
+      await removeDamage(options);
       await disk.syncDirectory(directory);
     } finally {
       await lock.release();
@@ -90,23 +109,38 @@ interface Generation {
   readonly engine: Engine;
 }
 
-async function openGeneration(options: StateHomeOptions): Promise<Generation> {
+/** One in the making. */
+interface FreshGeneration extends Generation {
+  engine: Engine;
+  /** Where an image is written to, if it comes as one. */
+  target: ImageTarget | null;
+}
+
+/** Told of damage in a generation. */
+type Report = (generation: number, finding: StoreError) => void;
+
+async function openGeneration(options: StateHomeOptions, report: Report): Promise<Generation> {
   const { disk, engines, directory, log } = options;
   const number = await readCurrent(options);
-  if (number === null) return makeFirst(options);
+  if (number === null) return makeFirst(options, report);
   // A process that was killed may have renamed CURRENT and not synced it. A power cut would bring
   // the old one back, and what that names is about to be removed.
   await disk.syncDirectory(directory);
   const path = pathOf(directory, number);
+  await refuseDamaged(options, number, path);
   for (const found of await engines.list(directory)) {
     if (found === path) continue;
     log.info('removing a state that was not adopted or not removed', { path: found });
     await engines.remove(found);
   }
-  return { number, path, engine: await engines.open(path) };
+  const onDamage = (finding: StoreError): void => report(number, finding);
+  return { number, path, engine: await engines.open(path, { onDamage }) };
 }
 
-async function makeFirst({ disk, engines, directory }: StateHomeOptions): Promise<Generation> {
+async function makeFirst(
+  { disk, engines, directory }: StateHomeOptions,
+  report: Report,
+): Promise<Generation> {
   const path = pathOf(directory, 1);
   for (const found of await engines.list(directory)) {
     if (found !== path || (await holdsRows(engines, path))) {
@@ -114,8 +148,10 @@ async function makeFirst({ disk, engines, directory }: StateHomeOptions): Promis
     }
   }
   await engines.remove(path);
-  const engine = await engines.open(path, { create: true });
+  const onDamage = (finding: StoreError): void => report(1, finding);
+  const engine = await engines.open(path, { create: true, onDamage });
   try {
+    await removeDamage({ disk, directory });
     await disk.syncDirectory(directory);
     await writeCurrent({ disk, directory }, 1);
     return { number: 1, path, engine };
@@ -145,20 +181,52 @@ function pathOf(directory: string, number: number): string {
   return `${directory}/${String(number).padStart(16, '0')}.lmdb`;
 }
 
+/** Notes damage down as soon as it is met, for the next start. */
+class Findings {
+  readonly #place: Pick<StateHomeOptions, 'disk' | 'directory' | 'log'>;
+  /** The first of each generation is noted. */
+  readonly #generations = new Set<number>();
+  /** Settled when all were noted. */
+  noted: Promise<void> = Promise.resolve();
+
+  constructor(place: Pick<StateHomeOptions, 'disk' | 'directory' | 'log'>) {
+    this.#place = place;
+  }
+
+  add(generation: number, finding: StoreError): void {
+    if (this.#generations.has(generation)) return;
+    this.#generations.add(generation);
+    const { log } = this.#place;
+    log.error('alarm: the stored state is damaged; the next start will refuse it', {
+      file: finding.file,
+      finding: finding.message,
+    });
+    this.noted = this.noted
+      .then(() => writeDamage(this.#place, generation, finding))
+      .catch((error: unknown) => log.error('the damage could not be noted down', { error }));
+  }
+}
+
 class GenerationHome implements StateHome {
   readonly #options: StateHomeOptions;
   readonly #lock: DiskLock;
+  readonly #findings: Findings;
   #generation: Generation;
   #current: DurableStore;
   /** The state in the making. */
-  #fresh: Generation | null = null;
+  #fresh: FreshGeneration | null = null;
   /** Never used twice while this process runs. */
   #lastNumber: number;
   #closing: Promise<void> | null = null;
 
-  constructor(options: StateHomeOptions, lock: DiskLock, generation: Generation) {
+  constructor(
+    options: StateHomeOptions,
+    parts: { lock: DiskLock; generation: Generation; findings: Findings },
+  ) {
+    const { lock, generation, findings } = parts;
     this.#options = options;
     this.#lock = lock;
+    this.#findings = findings;
     this.#generation = generation;
     this.#lastNumber = generation.number;
     this.#current = durableStore(generation.engine);
@@ -173,15 +241,25 @@ class GenerationHome implements StateHome {
     if (this.#fresh !== null) await this.#discard(this.#fresh);
     const number = ++this.#lastNumber;
     const path = pathOf(this.#options.directory, number);
-    await this.#options.engines.remove(path);
-    const engine = await this.#options.engines.open(path, { create: true });
-    const fresh: Generation = { number, path, engine };
+    const { engines } = this.#options;
+    await engines.remove(path);
+    const onDamage = (finding: StoreError): void => this.#findings.add(number, finding);
+    const engine = await engines.open(path, { create: true, onDamage });
+    const fresh: FreshGeneration = { number, path, engine, target: null };
     this.#fresh = fresh;
     return {
-      engine,
+      path,
+      get engine() {
+        return fresh.engine;
+      },
+      receive: (bytes) => this.#receive(fresh, bytes),
       adopt: (switched = () => {}) => this.#adopt(fresh, switched),
       discard: () => this.#discard(fresh),
     };
+  }
+
+  reportDamage(finding: StoreError): void {
+    this.#findings.add(this.#generation.number, finding);
   }
 
   close(): Promise<void> {
@@ -189,7 +267,28 @@ class GenerationHome implements StateHome {
     return this.#closing;
   }
 
-  async #adopt(fresh: Generation, switched: (store: DurableStore) => void): Promise<DurableStore> {
+  async #receive(fresh: FreshGeneration, bytes: number): Promise<ImageTarget> {
+    assert(this.#fresh === fresh, 'this state was adopted or discarded');
+    const { engines } = this.#options;
+    await fresh.engine.close();
+    await engines.remove(fresh.path);
+    const onDamage = (finding: StoreError): void => this.#findings.add(fresh.number, finding);
+    const target = await engines.receive(fresh.path, bytes, { onDamage });
+    fresh.target = target;
+    return {
+      write: (chunk) => target.write(chunk),
+      abandon: () => target.abandon(),
+      finish: async () => {
+        fresh.engine = await target.finish();
+        return fresh.engine;
+      },
+    };
+  }
+
+  async #adopt(
+    fresh: FreshGeneration,
+    switched: (store: DurableStore) => void,
+  ): Promise<DurableStore> {
     assert(this.#fresh === fresh, 'this state was adopted or discarded');
     const { disk, directory, engines, log } = this.#options;
     const old = this.#generation;
@@ -217,17 +316,23 @@ class GenerationHome implements StateHome {
     return this.#current;
   }
 
-  async #discard(fresh: Generation): Promise<void> {
+  async #discard(fresh: FreshGeneration): Promise<void> {
     if (this.#fresh !== fresh) return;
     this.#fresh = null;
-    await fresh.engine.close();
+    await letGo(fresh);
     await this.#options.engines.remove(fresh.path);
   }
 
   async #close(): Promise<void> {
     this.#current.close();
-    await this.#fresh?.engine.close();
+    if (this.#fresh !== null) await letGo(this.#fresh);
     await this.#generation.engine.close();
+    await this.#findings.noted;
     await this.#lock.release();
   }
+}
+
+async function letGo({ target, engine }: FreshGeneration): Promise<void> {
+  await target?.abandon();
+  await engine.close();
 }

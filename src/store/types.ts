@@ -1,4 +1,5 @@
 import type { KeySpan, OrderedStore, RangeSpan, StoreEntry } from '../lib/index.ts';
+import type { StoreError } from './error.ts';
 
 export type { KeySpan, OrderedStore, RangeSpan, StoreEntry };
 
@@ -48,6 +49,11 @@ export interface Engine {
   commit(changes: Iterable<Change>, done: Done): void;
   /** The rows as they are now, for as long as the view is open, while commits go on. */
   view(): EngineView;
+  /**
+   * The state after the last finished commit as a file; null when this engine has none, and while a
+   * commit is under way.
+   */
+  image(): EngineImage | null;
   usage(): EngineUsage;
   /**
    * Waits for the commit under way, whose `done` is called first; then all views end. Safe to call
@@ -59,10 +65,44 @@ export interface Engine {
 /** A state of the engine that does not change. Holds back the space of what was replaced since. */
 export interface EngineView {
   get(table: string, key: Uint8Array): Uint8Array | null;
-  /** All rows, ordered by table name (by UTF-16 code unit), then by key. */
-  rows(): Iterable<Row>;
+  range(table: string, span: RangeSpan): Iterable<StoreEntry>;
+  /**
+   * All rows, or those behind one of them, ordered by table name (by UTF-16 code unit), then key.
+   */
+  rows(behind?: Pick<Row, 'table' | 'key'>): Iterable<Row>;
   /** Safe to call twice. Reading a closed view throws `StoreError` `CLOSED`. */
   close(): void;
+}
+
+/** The rows of an engine as the bytes of its file, while commits go on. */
+export interface EngineImage {
+  /** For error messages. */
+  readonly path: string;
+  /** The same rows, to be looked up. */
+  readonly view: EngineView;
+  /** Length of the whole. */
+  readonly bytes: number;
+  /** A part of it, which must lie within. @throws StoreError (rejects) `IO`, `CLOSED`. */
+  read(range: { readonly offset: number; readonly length: number }): Promise<Uint8Array>;
+  /** Ends the view too. Safe to call twice. */
+  close(): void;
+}
+
+/** A file that an image is written to, beginning to end. One call at a time. */
+export interface ImageTarget {
+  /** The bytes may change when this has resolved. */
+  write(bytes: Uint8Array): Promise<void>;
+  /** All is there: makes it durable and opens it. @throws StoreError (rejects) `CORRUPT`, … */
+  finish(): Promise<Engine>;
+  /** Lets go of it; the file stays. Nothing happens a second time, or after `finish`. */
+  abandon(): Promise<void>;
+}
+
+export interface EngineOptions {
+  /** Default false. */
+  readonly create?: boolean;
+  /** Told whenever what is read turns out to be damaged, before the error is thrown. */
+  readonly onDamage?: (error: StoreError) => void;
 }
 
 /** Makes engines and removes them. A path names one; its directory must exist. */
@@ -73,7 +113,16 @@ export interface Engines {
    * @throws StoreError (rejects): `CORRUPT` when there is none, or what is there is damaged;
    * `VERSION`, `FULL`, `IO`.
    */
-  open(path: string, options?: { create?: boolean }): Promise<Engine>;
+  open(path: string, options?: EngineOptions): Promise<Engine>;
+  /**
+   * Makes a file for an image of so many bytes. It must not exist.
+   * @throws StoreError (rejects): `VERSION` when these engines take none; `FULL`, `IO`.
+   */
+  receive(
+    path: string,
+    bytes: number,
+    options?: Omit<EngineOptions, 'create'>,
+  ): Promise<ImageTarget>;
   /** Removes a closed engine; nothing happens when there is none. */
   remove(path: string): Promise<void>;
   /** Paths of the engines in the directory, sorted. */
@@ -94,5 +143,7 @@ export interface DurableStore extends OrderedStore {
   flush(done: Done): void;
   /** What is durable now, see `Engine.view`. */
   view(): EngineView;
+  /** The same as a file; null when there is none, and during a flush. */
+  image(): EngineImage | null;
   usage(): EngineUsage;
 }

@@ -52,6 +52,21 @@ export class SealedSegments {
     return this.#sealed.reduce((sum, { usedBytes }) => sum + usedBytes, 0);
   }
 
+  /** See `Wal.surplusBytes`. */
+  get surplusBytes(): number {
+    return this.usedBytes - (this.#sealed[0]?.usedBytes ?? 0);
+  }
+
+  /** See `Wal.tailAfter`. */
+  tailAfter(bytesMax: number): number {
+    let bytes = 0;
+    for (const { usedBytes, lastIndex } of this.#sealed.toReversed()) {
+      if (bytes >= bytesMax) return lastIndex;
+      bytes += usedBytes;
+    }
+    return 0;
+  }
+
   /** Call it when the segment behind has its preamble, which says what this one said. */
   add(segment: SealedSegment): void {
     this.#sealed.push(segment);

@@ -105,6 +105,14 @@ export class SegmentedWal implements Wal {
     return this.#sealed.usedBytes + this.#active.position.offset;
   }
 
+  get surplusBytes(): number {
+    return this.#sealed.surplusBytes;
+  }
+
+  tailAfter(bytesMax: number): number {
+    return this.#sealed.tailAfter(bytesMax);
+  }
+
   get firstIndex(): number {
     return this.#sealed.firstIndex;
   }

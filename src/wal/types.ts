@@ -83,6 +83,17 @@ export interface Wal {
   readonly recovery: WalRecovery;
   /** Bytes in all live segments up to the last written batch. */
   readonly sizeBytes: number;
+  /**
+   * Bytes in the segments before the active one, without the oldest, of which a part may still be
+   * wanted. What entries do not account for is counted too: hard states, marks, preambles, the rest
+   * of a block.
+   */
+  readonly surplusBytes: number;
+  /**
+   * The index up to which entries have to go so that, behind the oldest segment that is left, the
+   * segments before the active one have less than `bytesMax`; 0: none.
+   */
+  tailAfter(bytesMax: number): number;
   /** Lowest index that an entry in the files may have; grows with `compact` and `base`. */
   readonly firstIndex: number;
   /**

@@ -60,6 +60,7 @@ export class Machine {
         await engines.remove(path);
       },
       list: (directory) => engines.list(directory),
+      receive: (path, bytes, options) => engines.receive(path, bytes, options),
     };
   }
 

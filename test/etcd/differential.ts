@@ -2,46 +2,30 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Draft } from '../../src/etcd/codec.ts';
 import type { EventMessage } from '../../src/etcd/messages/common.ts';
 import type { WatchCreateRequest } from '../../src/etcd/messages/watch.ts';
-import { Caller, type Exchange, type Outcome } from '../../src/etcd/testing/caller.ts';
+import type { Caller, Exchange, Outcome } from '../../src/etcd/testing/caller.ts';
 import * as call from '../../src/etcd/testing/exchanges.ts';
 import { utf8Bytes } from '../../src/lib/index.ts';
-import { type Server, startServer } from '../../src/server/index.ts';
-import { RealEtcd } from './real-etcd.ts';
+import { comparable, shown } from './comparable.ts';
 import { Requests, type Step } from './requests.ts';
+import { Sides } from './sides.ts';
 
 /*
- * The same requests to a real etcd and to one member of ours: the answers are equal, field by field,
- * and so are codes and texts of errors. Left out of the comparison: ids of cluster and member, the
- * term, the order of keys that a sort leaves equal, and the seconds that a lease has left. What
- * differs on purpose (docs/ETCD.md) is not asked here.
+ * The same requests to a real etcd and to one member of ours: the answers are equal, field by
+ * field, and so are codes and texts of errors. Left out of the comparison: the term, the order of
+ * keys that a sort leaves equal, and the seconds that a lease has left. What differs on purpose
+ * (docs/ETCD.md) is not asked here.
  */
 
 const SEED = Number(process.env['QUORATE_TEST_SEED'] ?? 1);
 const STEPS = Number(process.env['QUORATE_TEST_STEPS'] ?? 20_000);
 
-let etcd: RealEtcd;
-let server: Server;
-let theirs: Caller;
-let ours: Caller;
+let sides: Sides;
 
 beforeAll(async () => {
-  etcd = await RealEtcd.start();
-  server = await startServer({
-    dataDir: { memory: true },
-    listenClientUrls: ['http://127.0.0.1:0'],
-    listenPeerUrls: ['http://127.0.0.1:0'],
-  });
-  await server.ready;
-  theirs = new Caller(etcd.address);
-  ours = new Caller((server.clientUrls[0] ?? '').replace('http://', ''));
+  sides = await Sides.start();
 });
 
-afterAll(async () => {
-  theirs.close();
-  ours.close();
-  await server.close();
-  await etcd.stop();
-});
+afterAll(() => sides.close());
 
 test(
   `${STEPS} requests get the answers that etcd gives`,
@@ -110,29 +94,25 @@ test('watchers are created, refused and cancelled with the same answers', async 
     { progress_request: {} },
   ];
   const answers = conversation.length + 1;
-  const [expected, actual] = await Promise.all(
-    [theirs, ours].map(async (side) => {
-      const stream = side.stream(call.WATCH);
-      const received: unknown[] = [];
-      for (const [i, request] of conversation.entries()) {
-        stream.send(request);
-        received.push(comparable(await stream.next()));
-        if (i === 5) received.push(comparable(await stream.next()));
-      }
-      stream.cancel();
-      return received;
-    }),
-  );
+  const [expected, actual] = await sides.both(async (side) => {
+    const stream = side.stream(call.WATCH);
+    const received: unknown[] = [];
+    for (const [i, request] of conversation.entries()) {
+      stream.send(request);
+      received.push(comparable(await stream.next()));
+      if (i === 5) received.push(comparable(await stream.next()));
+    }
+    stream.cancel();
+    return received;
+  });
   expect(actual).toEqual(expected);
   expect(actual).toHaveLength(answers);
 });
 
 async function compareAnswers(step: Step, at: string): Promise<Outcome<object>> {
   const exchange = step.exchange as unknown as Exchange<object, object>;
-  const [expected, actual] = await Promise.all([
-    theirs.call(exchange, step.value as Draft<object>),
-    ours.call(exchange, step.value as Draft<object>),
-  ]);
+  const value = step.value as Draft<object>;
+  const [expected, actual] = await sides.both((side) => side.call(exchange, value));
   const context = `${at}: ${exchange.path} ${shown(step.value)}`;
   const isTxn = step.exchange === call.TXN;
   expect(comparable(summary(actual, isTxn)), context).toEqual(comparable(summary(expected, isTxn)));
@@ -174,9 +154,7 @@ async function compareWatches({ compacted }: Requests): Promise<void> {
     // Of the compacted revision itself etcd 3.4.23 has forgotten the deletions; we have not.
     const request = { ...watch, start_revision: compacted + 1 };
     const end = last === 'put b' ? putB : deleteA;
-    const [expected, actual] = await Promise.all(
-      [theirs, ours].map((side) => history(side, request, end)),
-    );
+    const [expected, actual] = await sides.both((side) => history(side, request, end));
     expect(actual, `watch ${shown(watch)}`).toEqual(expected);
   }
 }
@@ -197,50 +175,6 @@ async function history(
   }
   stream.cancel();
   return events.map(comparable);
-}
-
-// ── comparing ──────────────────────────────────────────────────────────────────────────────────
-
-/** What is the sides' own business. */
-const OWN: ReadonlySet<string> = new Set(['cluster_id', 'member_id', 'raft_term']);
-
-/** The same without what may differ; bytes as text, so that a difference can be read. */
-function comparable(value: unknown): unknown {
-  if (value instanceof Uint8Array) return Buffer.from(value).toString('latin1');
-  if (Array.isArray(value)) return ordered(value.map(comparable));
-  if (value === null || typeof value !== 'object') return value;
-  const entries = Object.entries(value).filter(([name]) => !OWN.has(name));
-  return Object.fromEntries(
-    entries.map(([name, field]) => [name, name === 'TTL' ? lifeOf(field) : comparable(field)]),
-  );
-}
-
-/** A lease lives, or it does not. */
-function lifeOf(ttl: unknown): unknown {
-  return typeof ttl === 'number' && ttl > 0 ? 'lives' : ttl;
-}
-
-/** Keys that a sort by revision leaves equal come in any order from etcd. */
-function ordered(items: unknown[]): unknown[] {
-  if (items.every((item) => typeof item === 'string')) return [...items].sort();
-  const isKeys = items.every(
-    (item) => typeof item === 'object' && item !== null && 'mod_revision' in item,
-  );
-  if (!isKeys) return items;
-  const keys = items as { readonly mod_revision: number; readonly key: string }[];
-  const runs: (typeof keys)[] = [];
-  for (const item of keys) {
-    const run = runs.at(-1);
-    if (run?.[0]?.mod_revision === item.mod_revision) run.push(item);
-    else runs.push([item]);
-  }
-  return runs.flatMap((run) => run.sort((a, b) => (a.key < b.key ? -1 : 1)));
-}
-
-function shown(value: unknown): string {
-  return JSON.stringify(comparable(value), (_name, each) =>
-    typeof each === 'bigint' ? each.toString() : each,
-  );
 }
 
 function revisionOf(response: object): number | null {

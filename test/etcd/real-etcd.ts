@@ -9,18 +9,24 @@ import { join } from 'node:path';
 export class RealEtcd {
   /** `host:port` of its clients. */
   readonly address: string;
+  readonly urls: { readonly client: string; readonly peer: string };
   readonly #process: ChildProcess;
   readonly #directory: string;
 
-  private constructor(address: string, process: ChildProcess, directory: string) {
-    this.address = address;
+  private constructor(
+    urls: { readonly client: string; readonly peer: string },
+    process: ChildProcess,
+    directory: string,
+  ) {
+    this.urls = urls;
+    this.address = new URL(urls.client).host;
     this.#process = process;
     this.#directory = directory;
   }
 
-  /** Starts `etcd` from the PATH; resolves when it serves. */
-  static async start(): Promise<RealEtcd> {
-    const directory = await mkdtemp(join(tmpdir(), 'real-etcd-'));
+  /** Starts `etcd` from the PATH; resolves when it serves. The directory is removed in the end. */
+  static async start(given: string | null = null): Promise<RealEtcd> {
+    const directory = given ?? (await mkdtemp(join(tmpdir(), 'real-etcd-')));
     const [client, peer] = [await freePort(), await freePort()];
     const urls = { client: `http://127.0.0.1:${client}`, peer: `http://127.0.0.1:${peer}` };
     const flags = {
@@ -40,7 +46,7 @@ export class RealEtcd {
       if (await isHealthy(urls.client)) break;
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
-    return new RealEtcd(`127.0.0.1:${client}`, process, directory);
+    return new RealEtcd(urls, process, directory);
   }
 
   async stop(): Promise<void> {

@@ -51,9 +51,17 @@ export class Requests {
     if (roll < 60) return { exchange: call.RANGE, value: this.#range() };
     if (roll < 70) return { exchange: call.DELETE_RANGE, value: this.#delete() };
     if (roll < 88) return { exchange: call.TXN, value: this.#txn(DEPTH) };
-    if (roll < 91) return { exchange: call.COMPACT, value: { revision: this.#revision() } };
+    if (roll < 91) {
+      // Waited for to its end: until then etcd's hash may contain what is compacted.
+      return { exchange: call.COMPACT, value: { revision: this.#revision(), physical: true } };
+    }
     if (roll < 94) return { exchange: call.GRANT, value: { ID: this.#lease(), TTL: 10_000 } };
     if (roll < 96) return { exchange: call.REVOKE, value: { ID: this.#lease() } };
+    if (roll < 98) {
+      if (this.#chance(4)) return { exchange: call.HASH, value: {} };
+      const revision = this.#chance(2) ? 0 : this.#revision();
+      return { exchange: call.HASH_KV, value: { revision } };
+    }
     return {
       exchange: call.TIME_TO_LIVE,
       value: { ID: this.#lease(), keys: this.#chance(2) },
@@ -72,12 +80,13 @@ export class Requests {
   }
 
   #range(): Draft<RangeRequest> {
-    // Sorting in etcd is not stable, and one with a target but no direction cuts before it sorts.
+    // Sorting in etcd is not stable, so a limit may cut anywhere between keys of one revision; and
+    // one with a target but no direction cuts before it sorts.
     const sort_order = this.#below(3);
     const sort_target = sort_order === 0 ? 0 : this.#chance(2) ? 0 : 3;
     return {
       ...this.#interval(),
-      limit: this.#chance(3) ? this.#below(4) - 1 : 0,
+      limit: sort_target === 0 && this.#chance(3) ? this.#below(4) - 1 : 0,
       revision: this.#chance(2) ? 0 : this.#revision(),
       sort_order,
       sort_target,
@@ -97,10 +106,24 @@ export class Requests {
 
   #txn(depth: number): Draft<TxnRequest> {
     if (this.#chance(60)) return this.#longTxn();
+    if (this.#chance(4)) return this.#readTxn(depth);
     return {
       compare: this.#some(2, () => this.#compare()),
       success: this.#some(3, () => this.#operation(depth)),
       failure: this.#some(3, () => this.#operation(depth)),
+    };
+  }
+
+  /** One that changes nothing. */
+  #readTxn(depth: number): Draft<TxnRequest> {
+    const operation = (): Draft<RequestOp> =>
+      depth > 0 && this.#chance(4)
+        ? { request_txn: this.#readTxn(depth - 1) }
+        : { request_range: this.#range() };
+    return {
+      compare: this.#some(2, () => this.#compare()),
+      success: this.#some(3, operation),
+      failure: this.#some(3, operation),
     };
   }
 

@@ -109,6 +109,11 @@ export class Lab {
     this.cluster.links.partition([left, right]);
   }
 
+  /** What was sent over a member's cut links is lost, as in the lab, and not kept by proxies. */
+  loseUnderWay(member: string): void {
+    for (const link of this.cluster.links.around(member)) link.resetConnections();
+  }
+
   /**
    * Links that delay, lose replies of what was executed, and break; until switched off.
    * `clients`: those of clerks too.

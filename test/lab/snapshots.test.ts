@@ -64,6 +64,7 @@ describe('lab 3B, scripted', () => {
     for (let n = 0; n < 50; n++) await majority.put(String(n), String(n));
     await majority.put('b', 'B');
 
+    lab.loseUnderWay(m3);
     lab.cluster.links.partition([[m1, m3], [m2]]);
     const others = await lab.clerk('others', { members: [m1, m3] });
     await others.put('c', 'C');

@@ -65,11 +65,7 @@ for (const [suite, scenarios] of [
   describe(suite, () => {
     for (const [title, scenario] of scenarios) {
       onSeeds(title, 1, async (seed) => {
-        const { calls, transfers, logBytesMost } = await runScenario(
-          { ...scenario, logs: LOGS },
-          seed,
-        );
-        expect(calls).toBeGreaterThan(20 * scenario.clerks);
+        const { transfers, logBytesMost } = await runScenario({ ...scenario, logs: LOGS }, seed);
         if (scenario.partitions === true) expect(transfers.installed).toBeGreaterThan(0);
         expect(logBytesMost).toBeGreaterThan(SEGMENT_BYTES);
       });

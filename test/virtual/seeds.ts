@@ -1,12 +1,19 @@
 import { relative } from 'node:path';
 import { expect, test } from 'vitest';
 
+/** `QUORATE_TEST_SCALE=full`: all seeds, and scenarios of the lab's full length. */
+export const FULL = process.env['QUORATE_TEST_SCALE'] === 'full';
+
+/** Without it, one seed in so many. */
+const SEEDS_SHARE = 4;
+
 /** Real time a test may take for each of its seeds. */
 const LIMIT_MS_PER_SEED = 60_000;
 
 /**
- * A test that runs on seeds 1 … `count`, one after the other, and tells how to replay the one that
- * fails. `SEED=n` runs seed n alone, `SEEDS=n` the seeds 1 … n.
+ * A test that runs on seeds 1 … `count`, one after the other (on the first quarter of them unless
+ * the scale is full), and tells how to replay the one that fails. `SEED=n` runs seed n alone,
+ * `SEEDS=n` the seeds 1 … n.
  */
 export function onSeeds(
   title: string,
@@ -28,7 +35,8 @@ export function onSeeds(
 function chosenSeeds(count: number): number[] {
   const { SEED: only, SEEDS: first } = process.env;
   if (only !== undefined) return [positive('SEED', only)];
-  const last = first === undefined ? count : positive('SEEDS', first);
+  const share = FULL ? count : Math.ceil(count / SEEDS_SHARE);
+  const last = first === undefined ? share : positive('SEEDS', first);
   return Array.from({ length: last }, (_, i) => i + 1);
 }
 

@@ -16,6 +16,7 @@ import type {
   TxnResult,
 } from '../command.ts';
 import { ERRORS, errorCodeOf } from '../errors.ts';
+import { readChangesResult, writeChangesResult } from './changes.ts';
 import { readKeyValue, writeKeyValue } from './key-value.ts';
 import { readLeaseResult, writeLeaseResult } from './lease.ts';
 import { MESSAGE_DEPTH_MAX, writeMessage } from './writing.ts';
@@ -57,6 +58,9 @@ function writeAnswer(writer: ProtoWriter, answer: Answer): void {
     case 'leases':
       writeLeaseResult(writer, answer);
       break;
+    case 'changes':
+      writeChangesResult(writer, answer);
+      break;
     case 'openSession':
       writeOpenSessionResult(writer, answer);
       break;
@@ -93,8 +97,9 @@ const ANSWER_FIELDS = {
   leaseKeepAlive: 12,
   leaseRevoke: 13,
   leaseTimeToLive: 14,
-  leases: 16,
   error: 15,
+  leases: 16,
+  changes: 17,
 } as const satisfies Record<Answer['type'], number>;
 
 function readAnswer(reader: ProtoReader): Answer {
@@ -125,6 +130,9 @@ function readAnswer(reader: ProtoReader): Answer {
       case 14:
       case 16:
         body = readLeaseResult(reader);
+        break;
+      case 17:
+        body = reader.message(readChangesResult);
         break;
       default:
         body = readOperationResultField(reader) ?? body;

@@ -1,5 +1,6 @@
 import { ProtoReader, type ProtoWriter, unreachable } from '../../lib/index.ts';
 import type { Query, Resolve } from '../command.ts';
+import { readChanges, writeChanges } from './changes.ts';
 import { readLeaseTimeToLive, writeLeaseTimeToLive } from './lease.ts';
 import { readRange, writeRange } from './operation.ts';
 import { MESSAGE_DEPTH_MAX } from './writing.ts';
@@ -33,6 +34,9 @@ export function writeQuery(
     case 'leases':
       writer.end(writer.begin(5));
       break;
+    case 'changes':
+      writeChanges(writer, 6, query);
+      break;
     default:
       unreachable(query);
   }
@@ -58,6 +62,9 @@ export function readQuery(reader: ProtoReader): Query {
         break;
       case 5:
         query = reader.message(readLeaseList);
+        break;
+      case 6:
+        query = reader.message(readChanges);
         break;
       default:
         reader.skip();

@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import {
   type Answer,
+  type ChangeEvent,
   type Command,
   type Compare,
   ERRORS,
@@ -182,6 +183,14 @@ export const arbQuery: fc.Arbitrary<Query> = fc.record({
       keys: fc.boolean(),
     }),
     fc.record({ type: fc.constant('leases' as const) }),
+    fc.record({
+      type: fc.constant('changes' as const),
+      range: arbRange,
+      from: arbCount,
+      skip: arbUint,
+      prevKv: fc.boolean(),
+      waitMs: arbUint,
+    }),
   ),
 });
 
@@ -217,6 +226,12 @@ const arbOperationResult: fc.Memo<TxnOperationResult> = fc.memo((depth) => {
   return fc.oneof(...flat, txn);
 });
 
+const arbChangeEvent: fc.Arbitrary<ChangeEvent> = fc.record({
+  type: fc.constantFrom('put' as const, 'delete'),
+  kv: arbKeyValue,
+  prevKv: fc.option(arbKeyValue),
+});
+
 const arbLeaderHint: fc.Arbitrary<LeaderHint> = fc.record({
   memberId: arbId,
   clientUrls: fc.array(arbText, { maxLength: 3 }),
@@ -247,6 +262,13 @@ export const arbAnswer: fc.Arbitrary<Answer> = fc.oneof(
     type: fc.constant('leases' as const),
     revision: arbUint,
     leases: fc.array(arbId, { maxLength: 3 }),
+  }),
+  fc.record({
+    type: fc.constant('changes' as const),
+    revision: arbUint,
+    events: fc.array(arbChangeEvent, { maxLength: 3 }),
+    next: arbUint,
+    skip: arbUint,
   }),
   fc.record({
     type: fc.constant('openSession' as const),

@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import protobuf from 'protobufjs';
 import {
   type Answer,
+  type ChangeEvent,
   type Command,
   type Compare,
   ERRORS,
@@ -88,6 +89,8 @@ function fieldsOf(body: Body): Plain {
     const list = fields[name];
     if (Array.isArray(list)) fields[name] = list.map((kv: Plain) => message(kv));
   }
+  const { events } = fields;
+  if (Array.isArray(events)) fields['events'] = events.map(eventPlain);
   for (const name of ['prevKv', 'leader']) {
     const inner = fields[name];
     if (typeof inner === 'object' && inner !== null) fields[name] = message(inner as Plain);
@@ -108,6 +111,15 @@ function comparePlain({ range, relation, operand }: Compare): Plain {
     },
     [operand.target],
   );
+}
+
+function eventPlain({ type, kv, prevKv }: ChangeEvent): Plain {
+  const all = {
+    type: type === 'put' ? null : constantCase(type),
+    kv: message({ ...kv }),
+    prevKv: prevKv === null ? null : message({ ...prevKv }),
+  };
+  return message(all);
 }
 
 function orderPlain({ target, descending }: RangeOrder): Plain {

@@ -21,8 +21,9 @@ export class TestHost implements Host {
     this.signal = options.signal ?? new AbortController().signal;
   }
 
-  async out(data: string | Uint8Array): Promise<void> {
+  async out(data: string | Uint8Array): Promise<boolean> {
     this.#out.push(Buffer.from(data));
+    return true;
   }
 
   err(line: string): void {

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { inject } from 'vitest';
 
 /** How a run of the command ended. */
@@ -39,6 +39,60 @@ export async function quorate(
     stdout: Buffer.concat(stdout),
     stderr: Buffer.concat(stderr).toString(),
   };
+}
+
+/** A command that lasts: its output is read line by line while it runs. */
+export class Running {
+  readonly #child: ChildProcess;
+  readonly #exited: Promise<number | null>;
+  #unread = '';
+  #stderr = '';
+  #wake: () => void = () => {};
+
+  constructor(args: readonly string[]) {
+    const [program = '', ...first] = quorateCommand();
+    this.#child = spawn(program, [...first, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.#child.stdout?.on('data', (part: Buffer) => {
+      this.#unread += String(part);
+      this.#wake();
+    });
+    this.#child.stderr?.on('data', (part: Buffer) => {
+      this.#stderr += String(part);
+    });
+    this.#exited = new Promise((resolve) => {
+      this.#child.on('close', (code) => {
+        resolve(code);
+        this.#wake();
+      });
+    });
+  }
+
+  /** The next `count` lines. @throws Error when the command ends before. */
+  async lines(count: number): Promise<string[]> {
+    for (;;) {
+      const parts = this.#unread.split('\n');
+      if (parts.length > count) {
+        this.#unread = parts.slice(count).join('\n');
+        return parts.slice(0, count);
+      }
+      if (this.#child.exitCode !== null) throw new Error(`it has ended: ${this.#stderr}`);
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+
+  /** Closes the reading end of its output, as `head` does. */
+  stopReading(): void {
+    this.#child.stdout?.destroy();
+  }
+
+  /** Sends a signal and waits for the end, or waits for it to end by itself. */
+  async end(signal: NodeJS.Signals | null): Promise<{ code: number | null; stderr: string }> {
+    if (signal !== null) this.#child.kill(signal);
+    const code = await this.#exited;
+    return { code, stderr: this.#stderr };
+  }
 }
 
 /** Polls until `look` gives something else than null. @throws Error after `timeoutMs`. */

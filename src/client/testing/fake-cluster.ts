@@ -51,6 +51,12 @@ export interface FakeMember {
   opened: number;
 }
 
+/** A state machine in place of the pretended one; it may keep an answer back. */
+export interface Backend {
+  execute(command: Command): Uint8Array;
+  read(query: Query, reply: (answer: Uint8Array) => void): void;
+}
+
 /** Members with one store behind them, over channels that a test breaks at will. */
 export class FakeCluster {
   readonly store = new FakeStore();
@@ -65,9 +71,14 @@ export class FakeCluster {
   readonly arrivals: Arrival[] = [];
   readonly #clock: FakeClock;
   readonly #open = new Set<FakeChannel>();
+  readonly #backend: Backend;
 
-  constructor(clock: FakeClock, size = 3) {
+  constructor(clock: FakeClock, size = 3, backend: Backend | null = null) {
     this.#clock = clock;
+    this.#backend = backend ?? {
+      execute: (c) => this.store.execute(c),
+      read: (q, r) => r(this.store.read(q)),
+    };
     for (let id = 1; id <= size; id++) {
       this.members.push({
         id: BigInt(id),
@@ -130,8 +141,12 @@ export class FakeCluster {
     };
   }
 
-  /** What one request leads to; null for no answer. */
-  answer(channel: FakeChannel, request: ExecuteRequest): Uint8Array | null {
+  /** What one request leads to; null for no answer, or one that comes to `late`. */
+  answer(
+    channel: FakeChannel,
+    request: ExecuteRequest,
+    late: (answer: Uint8Array) => void,
+  ): Uint8Array | null {
     const { member } = channel;
     const { body } = request;
     const arrival: Arrival =
@@ -143,27 +158,28 @@ export class FakeCluster {
     if (member.condition === 'mute') return null;
     const isLocal = arrival.type === 'query' && arrival.query.serializable;
     if (this.leader === null || this.member(this.leader) !== member) {
-      return isLocal ? this.#serve(arrival) : this.#notLeader();
+      return isLocal ? this.#serve(arrival, late) : this.#notLeader();
     }
     const fate = this.fate(arrival);
     if (typeof fate === 'object') {
       if ('answer' in fate) return fate.answer;
-      if (fate.lateMs !== undefined) this.#clock.setTimer(fate.lateMs, () => this.#serve(arrival));
+      if (fate.lateMs !== undefined)
+        this.#clock.setTimer(fate.lateMs, () => this.#serve(arrival, () => {}));
       return refusal(fate.code, `told to say ${fate.code}`);
     }
     switch (fate) {
       case 'serve':
-        return this.#serve(arrival);
+        return this.#serve(arrival, late);
       case 'drop':
         return null;
       case 'mute':
-        this.#serve(arrival);
+        this.#serve(arrival, () => {});
         return null;
       case 'cut':
         channel.cut('reset');
         return null;
       case 'cutAfter':
-        this.#serve(arrival);
+        this.#serve(arrival, () => {});
         channel.cut('reset');
         return null;
     }
@@ -173,10 +189,16 @@ export class FakeCluster {
     this.#open.delete(channel);
   }
 
-  #serve(arrival: Arrival): Uint8Array {
-    return arrival.type === 'command'
-      ? this.store.execute(arrival.command)
-      : this.store.read(arrival.query);
+  #serve(arrival: Arrival, late: (answer: Uint8Array) => void): Uint8Array | null {
+    if (arrival.type === 'command') return this.#backend.execute(arrival.command);
+    let answer: Uint8Array | null = null;
+    let isLate = false;
+    this.#backend.read(arrival.query, (said) => {
+      if (isLate) late(said);
+      else answer = said;
+    });
+    isLate = true;
+    return answer;
   }
 
   #notLeader(): Uint8Array {
@@ -237,7 +259,9 @@ class FakeChannel implements ClerkChannel {
       const replies: { id: number; answer: Uint8Array }[] = [];
       for (const request of requests) {
         if (!this.#isOpen) return;
-        const answer = this.#cluster.answer(this, request);
+        const answer = this.#cluster.answer(this, request, (said) => {
+          this.#later(() => this.#handlers.onReplies([{ id: request.id, answer: said }]));
+        });
         if (answer !== null) replies.push({ id: request.id, answer });
       }
       if (replies.length > 0) this.#later(() => this.#handlers.onReplies(replies));

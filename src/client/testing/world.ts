@@ -4,7 +4,7 @@ import { Prng } from '../../lib/index.ts';
 import { type Clerk, createClerk } from '../clerk.ts';
 import type { ClerkOptions } from '../options.ts';
 import { FakeClock } from './fake-clock.ts';
-import { FakeCluster } from './fake-cluster.ts';
+import { type Backend, FakeCluster } from './fake-cluster.ts';
 
 /** A clock, a cluster and clerks on them; the same seed gives the same run. */
 export class World {
@@ -12,8 +12,14 @@ export class World {
   readonly cluster: FakeCluster;
   readonly random: Random;
 
-  constructor(options: { readonly seed?: number; readonly size?: number } = {}) {
-    this.cluster = new FakeCluster(this.clock, options.size);
+  constructor(
+    options: {
+      readonly seed?: number;
+      readonly size?: number;
+      readonly backend?: (clock: FakeClock) => Backend;
+    } = {},
+  ) {
+    this.cluster = new FakeCluster(this.clock, options.size, options.backend?.(this.clock));
     this.random = seededRandom(options.seed ?? 1);
   }
 

@@ -1,4 +1,4 @@
-import { bool, id, int, list, MessageType, message, string } from '../codec.ts';
+import { bool, bytes, id, int, list, MessageType, message, string } from '../codec.ts';
 import { RESPONSE_HEADER } from './common.ts';
 
 /* The messages of etcdserverpb.Cluster and etcdserverpb.Maintenance. */
@@ -52,6 +52,22 @@ export const ALARM_RESPONSE = new MessageType('AlarmResponse', {
 export const HASH_RESPONSE = new MessageType('HashResponse', {
   header: message(1, () => RESPONSE_HEADER),
   hash: int(2),
+});
+
+export const HASH_KV_REQUEST = new MessageType('HashKVRequest', { revision: int(1) });
+
+export const HASH_KV_RESPONSE = new MessageType('HashKVResponse', {
+  header: message(1, () => RESPONSE_HEADER),
+  hash: int(2),
+  /** The oldest revision that can be read; -1 while nothing was compacted. */
+  compact_revision: int(3),
+});
+
+/** Without a header, as etcd 3.4 sends it. */
+export const SNAPSHOT_RESPONSE = new MessageType('SnapshotResponse', {
+  /** Bytes of the file that come behind these. */
+  remaining_bytes: int(2),
+  blob: bytes(3),
 });
 
 export const MOVE_LEADER_REQUEST = new MessageType('MoveLeaderRequest', { targetID: id(1) });

@@ -23,6 +23,12 @@ export interface Exchange<Request, Response> {
   readonly response: MessageType<Response>;
 }
 
+/** A call on its way. */
+export interface StartedCall<T> {
+  readonly outcome: Promise<Outcome<T>>;
+  cancel(): void;
+}
+
 /** Calls an etcd, ours or the real one, over gRPC's own client with our codec. */
 export class Caller {
   readonly #client: Client;
@@ -39,9 +45,19 @@ export class Caller {
     value: Draft<Request>,
     metadata: Readonly<Record<string, string>> = {},
   ): Promise<Outcome<Response>> {
+    return this.start(exchange, value, metadata).outcome;
+  }
+
+  /** The same for a call that may be given up. */
+  start<Request, Response>(
+    exchange: Exchange<Request, Response>,
+    value: Draft<Request>,
+    metadata: Readonly<Record<string, string>> = {},
+  ): StartedCall<Response> {
     const { path, request, response } = exchange;
-    return new Promise((resolve) => {
-      this.#client.makeUnaryRequest(
+    let cancel = (): void => {};
+    const outcome = new Promise<Outcome<Response>>((resolve) => {
+      const call = this.#client.makeUnaryRequest(
         path,
         (message: Draft<Request>) => Buffer.from(request.encode(message)),
         (bytes: Buffer) => response.decode(bytes),
@@ -53,7 +69,9 @@ export class Caller {
           else resolve({ ok: true, response: answer });
         },
       );
+      cancel = () => call.cancel();
     });
+    return { outcome, cancel };
   }
 
   stream<Request, Response>(

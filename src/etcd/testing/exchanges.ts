@@ -5,10 +5,12 @@ import { EMPTY_REQUEST, HEADER_ONLY } from '../messages/common.ts';
 import * as health from '../messages/health.ts';
 import * as kv from '../messages/kv.ts';
 import * as lease from '../messages/lease.ts';
+import * as queue from '../messages/queue.ts';
 import * as watch from '../messages/watch.ts';
 
 const KV = '/etcdserverpb.KV';
 const LEASE = '/etcdserverpb.Lease';
+const ELECTION = '/v3electionpb.Election';
 const MAINTENANCE = '/etcdserverpb.Maintenance';
 
 export const RANGE = {
@@ -73,6 +75,16 @@ export const ALARM = {
   request: cluster.ALARM_REQUEST,
   response: cluster.ALARM_RESPONSE,
 };
+export const HASH = {
+  path: `${MAINTENANCE}/Hash`,
+  request: EMPTY_REQUEST,
+  response: cluster.HASH_RESPONSE,
+};
+export const HASH_KV = {
+  path: `${MAINTENANCE}/HashKV`,
+  request: cluster.HASH_KV_REQUEST,
+  response: cluster.HASH_KV_RESPONSE,
+};
 export const MOVE_LEADER = {
   path: `${MAINTENANCE}/MoveLeader`,
   request: cluster.MOVE_LEADER_REQUEST,
@@ -81,6 +93,37 @@ export const MOVE_LEADER = {
 export const AUTHENTICATE = {
   path: '/etcdserverpb.Auth/Authenticate',
   request: EMPTY_REQUEST,
+  response: HEADER_ONLY,
+};
+export const LOCK = {
+  path: '/v3lockpb.Lock/Lock',
+  request: queue.LOCK_REQUEST,
+  response: queue.LOCK_RESPONSE,
+};
+export const UNLOCK = {
+  path: '/v3lockpb.Lock/Unlock',
+  request: queue.UNLOCK_REQUEST,
+  response: HEADER_ONLY,
+};
+export const CAMPAIGN = {
+  path: `${ELECTION}/Campaign`,
+  request: queue.CAMPAIGN_REQUEST,
+  response: queue.CAMPAIGN_RESPONSE,
+};
+export const PROCLAIM = {
+  path: `${ELECTION}/Proclaim`,
+  request: queue.PROCLAIM_REQUEST,
+  response: HEADER_ONLY,
+};
+export const LEADER = {
+  path: `${ELECTION}/Leader`,
+  request: queue.LEADER_REQUEST,
+  response: queue.LEADER_RESPONSE,
+};
+export const OBSERVE = { ...LEADER, path: `${ELECTION}/Observe` };
+export const RESIGN = {
+  path: `${ELECTION}/Resign`,
+  request: queue.RESIGN_REQUEST,
   response: HEADER_ONLY,
 };
 export const HEALTH_CHECK = {

@@ -8,11 +8,18 @@ import { fragileStore } from '../../store/testing/index.ts';
 import type { EtcdContext, EtcdMember } from '../context.ts';
 import { ETCD_LIMITS, type EtcdLimits } from '../limits.ts';
 import { WATCH_RESPONSE, type WatchResponse } from '../messages/watch.ts';
+import type { StateRows } from '../state-rows.ts';
 
 /** A state machine and what services stand on, in one process, with time that the test moves. */
 export class WatchWorld {
   readonly clock = new ManualClock();
-  readonly machine = new KvStateMachine({ store: fragileStore(memoryStore()) });
+  readonly #store = fragileStore(memoryStore());
+  readonly machine = new KvStateMachine({ store: this.#store });
+  /** The machine's rows. */
+  readonly rows: StateRows = {
+    get: (table, key) => this.#store.get(table, key),
+    history: (from) => this.#store.range('history', { from, to: null }),
+  };
   readonly context: EtcdContext;
   hasLeader = true;
   #index = 0;
@@ -45,6 +52,7 @@ export class WatchWorld {
         return world.hasLeader;
       },
       feed,
+      rows: () => world.rows,
     } as Partial<EtcdMember> as EtcdMember;
     const random = { uint32: () => 0, bytes: (length: number) => new Uint8Array(length) };
     this.context = { member, clock: this.clock, random, limits: { ...ETCD_LIMITS, ...limits } };

@@ -137,9 +137,10 @@ class Storm {
     const lost = this.#lost.get(id);
     if (lost === undefined || id === other) return;
     const member = this.cluster.member(other);
-    if (member.isUp) lost.answers.set(other, { type: 'runs', term: member.raft.term });
+    if (member.isUp)
+      lost.answers.set(other, { type: 'runs', term: member.raft.term, wasNew: false });
     else if (this.#lost.has(other) && lost.answers.get(other)?.type !== 'runs') {
-      lost.answers.set(other, { type: 'asks', isNew: false });
+      lost.answers.set(other, { type: 'asks', isNew: false, hearsUs: true });
     }
   }
 
@@ -220,7 +221,8 @@ function loseTheOnlyWitness(rule: Rule): Cluster {
   cluster.stabilize();
   cluster.crash(2n);
   const answers = new Map<MemberId, Answer>();
-  for (const id of [1n, 3n]) answers.set(id, { type: 'runs', term: cluster.raft(id).term });
+  for (const id of [1n, 3n])
+    answers.set(id, { type: 'runs', term: cluster.raft(id).term, wasNew: false });
   const start = rule({ answers, salvagedTerm: null }, 3);
   if (start === null) throw new Error('both have answered');
   cluster.replaceDisk(2n, start);

@@ -7,11 +7,12 @@ interface Waiting {
   readonly batch: WalBatch;
   readonly done: () => void;
   readonly sinceMs: number;
-  /** The disk has had its time. */
-  isDue: boolean;
 }
 
-/** A log in memory whose disk takes `syncMs`, or stands still, as the test wants. */
+/**
+ * A log in memory whose disk takes `syncMs`, or stands still, as the test wants. Group commit as in
+ * the real one: what comes during a sync waits for it, and is then synced together.
+ */
 export class MemoryWal implements Wal {
   readonly recovery: WalRecovery;
   readonly #clock: Clock;
@@ -20,6 +21,10 @@ export class MemoryWal implements Wal {
   #entries: Entry[] = [];
   #hardState: HardState | null = null;
   #waiting: Waiting[] = [];
+  /** Of the waiting ones, so many are being synced; 0: the disk is idle. */
+  #syncing = 0;
+  /** The disk has had its time for them. */
+  #isDue = false;
   #closed = false;
   syncMs = 1;
   stalled = false;
@@ -52,6 +57,13 @@ export class MemoryWal implements Wal {
     return this.#entries.reduce((sum, entry) => sum + entryBytes(entry), 0);
   }
 
+  /** It has no segments. */
+  readonly surplusBytes = 0;
+
+  tailAfter(): number {
+    return 0;
+  }
+
   get firstIndex(): number {
     return this.#base.index + 1;
   }
@@ -76,12 +88,8 @@ export class MemoryWal implements Wal {
   }
 
   append(batch: WalBatch, done: () => void): void {
-    const waiting = { batch, done, sinceMs: this.#clock.nowMs(), isDue: false };
-    this.#waiting.push(waiting);
-    this.#clock.setTimer(this.syncMs, () => {
-      waiting.isDue = true;
-      this.#sync();
-    });
+    this.#waiting.push({ batch, done, sinceMs: this.#clock.nowMs() });
+    if (this.#syncing === 0) this.#begin();
   }
 
   compact(index: number): void {
@@ -95,7 +103,7 @@ export class MemoryWal implements Wal {
   /** The disk works again. */
   resume(): void {
     this.stalled = false;
-    this.#sync();
+    this.#finish();
   }
 
   async close(): Promise<void> {
@@ -109,15 +117,23 @@ export class MemoryWal implements Wal {
     this.#waiting = [];
   }
 
-  #sync(): void {
-    if (this.stalled || this.#closed) return;
-    // In order, also when a later write would have been faster.
-    const slow = this.#waiting.findIndex((each) => !each.isDue);
-    const ready = this.#waiting.splice(0, slow === -1 ? this.#waiting.length : slow);
-    for (const { batch, done } of ready) {
-      this.#store(batch);
-      done();
-    }
+  #begin(): void {
+    this.#syncing = this.#waiting.length;
+    this.#isDue = false;
+    this.#clock.setTimer(this.syncMs, () => {
+      this.#isDue = true;
+      this.#finish();
+    });
+  }
+
+  #finish(): void {
+    if (this.stalled || this.#closed || !this.#isDue) return;
+    const group = this.#waiting.splice(0, this.#syncing);
+    this.#syncing = 0;
+    this.#isDue = false;
+    for (const { batch } of group) this.#store(batch);
+    for (const { done } of group) done();
+    if (this.#syncing === 0 && this.#waiting.length > 0) this.#begin();
   }
 
   #store({ hardState, entries, base = null }: WalBatch): void {

@@ -78,7 +78,43 @@ export const INSIDE_BUGS: readonly Bug[] = [
         put: 'if (message.term <= state.term)',
       },
     ],
-    run: { members: 5, faults: ['behead', 'clog', 'slowLink', 'partial'] },
+    run: { members: 3, faults: ['lateVotes'] },
+  },
+  {
+    name: 'a confirmed read waits for its state for ever',
+    patches: [
+      {
+        file: 'replica/replica.js',
+        find: 'this.#reads.refuseOlderThan(deadlineMs);',
+        put: '',
+      },
+    ],
+    run: { members: 3, faults: ['stallDisk', 'isolate'] },
+  },
+  {
+    name: 'an answer to any heartbeat confirms the newest read',
+    patches: [
+      {
+        file: 'raft/read-index.js',
+        find: 'if (readAttempt === null)\n        return;',
+        put: 'readAttempt = state.readRound;',
+      },
+    ],
+    run: { members: 3, faults: ['echo'] },
+  },
+  {
+    name: 'all read rounds have one number, so that an old answer confirms a new read',
+    patches: [{ file: 'raft/read-index.js', find: 'state.readRound++;', put: '' }],
+  },
+  {
+    name: 'whoever is asked for a read index answers with its own',
+    patches: [
+      {
+        file: 'raft/read-index.js',
+        find: 'if (role === null)\n        answerRead(state, request, null);',
+        put: 'if (role === null) answerRead(state, request, state.log.commitIndex);',
+      },
+    ],
   },
   {
     name: 'a late append cuts off what follows it',

@@ -32,7 +32,7 @@ export const RAFT_BUGS: readonly Bug[] = [
   {
     name: 'answers of an earlier term count',
     planted: { substitute: () => changingStep(countingOldAnswers) },
-    run: { members: 3, faults: ['isolate', 'partial', 'kill', 'pause', 'clog', 'slowLink'] },
+    run: { members: 3, faults: ['lateVotes', 'kill', 'pause'] },
   },
   {
     name: 'entries of a deposed leader are accepted',

@@ -110,7 +110,7 @@ function memberBars(spans: readonly MemberSpan[], end: number): Bar[] {
     const to = spans[i + 1]?.fromMs ?? end;
     const head = term === null ? role : `${role} in term ${term}`;
     const short = term === null ? role : `${role} ${term}`;
-    const color = role === 'preCandidate' ? 'candidate' : role === 'corrupt' ? 'bad' : role;
+    const color = role === 'preCandidate' ? 'candidate' : role;
     return { from: fromMs, to, open: i === spans.length - 1, color, short, head };
   });
 }
