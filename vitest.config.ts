@@ -1,6 +1,15 @@
+import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
+  resolve: {
+    alias: [
+      {
+        find: /^fast-check$/,
+        replacement: fileURLToPath(new URL('test/fast-check.ts', import.meta.url)),
+      },
+    ],
+  },
   test: {
     // Compiles src once: whole-process tests start the compiled command.
     globalSetup: ['test/global-setup.ts'],
