@@ -68,6 +68,8 @@ export class Member implements SnapshotSource {
   readonly #ready = deferred<void>();
   #transport: Transport | null = null;
   #closing: Promise<void> | null = null;
+  /** While it waits for another one to lead. */
+  #handingOver: Promise<void> | null = null;
   #leader: MemberId | null = null;
 
   private constructor(
@@ -311,12 +313,23 @@ export class Member implements SnapshotSource {
    * Lets another member lead before this one goes, so that writes pause for a round trip and not
    * for an election. Takes at most an election timeout.
    */
-  async handOver(): Promise<void> {
+  handOver(): Promise<void> {
+    this.#handingOver ??= this.#handOver().finally(() => {
+      this.#handingOver = null;
+    });
+    return this.#handingOver;
+  }
+
+  async #handOver(): Promise<void> {
     const { config, io } = this.#options;
     const [heir] = this.#transport?.connectedPeers() ?? [];
     if (heir === undefined || !this.#replica.transferLeadership(heir)) return;
     const endMs = io.clock.nowMs() + config.timing.electionTimeoutMs;
-    while (this.#replica.status().role === 'leader' && io.clock.nowMs() < endMs) {
+    const isOver = (): boolean =>
+      this.#closing !== null ||
+      this.#replica.status().role !== 'leader' ||
+      io.clock.nowMs() >= endMs;
+    while (!isOver()) {
       await new Promise<void>((resolve) => io.clock.setTimer(config.timing.tickMs, resolve));
     }
   }
@@ -333,6 +346,7 @@ export class Member implements SnapshotSource {
     this.#forwarder.close();
     this.#service.close();
     await this.#replica.close();
+    await this.#handingOver;
     await this.#state.close();
   }
 
