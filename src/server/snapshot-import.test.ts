@@ -76,6 +76,7 @@ describe('a snapshot that a real etcd made', () => {
     const world = await imported(path);
     const shown = (bytes: Uint8Array) =>
       bytes.length === 9_000 ? '9000 x' : Buffer.from(bytes).toString('base64');
+    // Answers of any type; these are to ranges, and a wrong one has no `kvs` to compare.
     const revisions = world.revisions() as unknown as { readonly kvs: readonly KeyValue[] }[];
     const found = revisions.map(({ kvs }) =>
       kvs.map(({ key, value, createRevision, modRevision, version, lease }) => ({
@@ -109,6 +110,7 @@ describe('a snapshot that a real etcd made', () => {
     const random = { uint32: () => 0, bytes: (length: number) => new Uint8Array(length) };
     const context = { member, clock: systemClock, random, limits: ETCD_LIMITS };
     const { hash } = await hashKeys(context, 0);
+    // What etcdctl printed, as JSON; a wrong shape has no hash to compare.
     const [hashKv] = said[1] as unknown as { HashKV: { hash: number } }[];
     expect(hash).toBe(hashKv?.HashKV.hash);
   });
