@@ -1,6 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 
+/** A slow machine is not what is tested. */
+const PATIENCE = ['--command-timeout=30s', '--dial-timeout=10s'];
+
 /** How a command of etcdctl ended. */
 export interface Ended {
   readonly code: number | null;
@@ -36,7 +39,12 @@ export class Etcdctl {
   /** Runs a command to its end. */
   async run(args: readonly string[], input = ''): Promise<Ended> {
     const running = this.start(args);
-    running.process.stdin?.end(input);
+    const { stdin } = running.process;
+    // It may have ended before: what it says of that is what counts.
+    stdin?.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error;
+    });
+    stdin?.end(input);
     return await running.ended;
   }
 
@@ -56,7 +64,7 @@ export class Etcdctl {
   /** Starts one that goes on until it is interrupted. */
   start(args: readonly string[]): RunningEtcdctl {
     const endpoints = `--endpoints=${this.endpoints.join(',')}`;
-    return new RunningEtcdctl([endpoints, ...this.#flags, ...args]);
+    return new RunningEtcdctl([endpoints, ...PATIENCE, ...this.#flags, ...args]);
   }
 }
 

@@ -40,7 +40,12 @@ async function compare(talk: (ctl: Etcdctl, cluster: Cluster) => Promise<void>):
   };
   const expected = await said(real);
   expect(expected.length).toBeGreaterThan(0);
-  for (const cluster of clusters) expect(await said(cluster), cluster.title).toEqual(expected);
+  for (const cluster of clusters) {
+    const ours = await said(cluster);
+    const at = expected.findIndex((text, n) => text !== ours[n]);
+    const difference = `${cluster.title} says "${ours[at]}" where etcd says "${expected[at]}"`;
+    expect(ours, difference).toEqual(expected);
+  }
 }
 
 test('get, put, del, txn and compaction', async () => {
