@@ -11,6 +11,7 @@
  *              side by side, one with ten thousand keys and one with all, in turn
  *   memory     resident memory of a member for each million of those keys; etcd's beside it, if it
  *              is installed
+ *   flush      only with --only: what a flush costs the store, among few keys and among all
  *   snapshot   a member of three comes back after its log is gone: how fast the state streams to
  *              it, and what that does to the puts of others; and how fast an operator can save it
  *
@@ -26,6 +27,7 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { build as buildHistogram } from 'hdr-histogram-js';
+import { measureFlushes } from './flush.js';
 
 const MIB = 1024 * 1024;
 const FEW_KEYS = 10_000;
@@ -85,6 +87,10 @@ export async function benchState(argv) {
       results.push(...(await measureKeys(size, parts)));
     }
     if (parts.includes('snapshot')) results.push(...(await measureSnapshot(size)));
+    if (parts.includes('flush')) {
+      const flushes = { store: await load('store/index.js'), directory, randomKey, ...size };
+      for await (const line of measureFlushes(flushes)) say('flush', line);
+    }
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
@@ -321,20 +327,22 @@ async function measureSnapshot({ dataBytes, seconds }) {
     await loadKeys(cluster, { keys: Math.round(dataBytes / LARGE.length), value: LARGE });
     const clerk = await connect(cluster);
     const saved = await measureSave(cluster);
-    const idle = latencies();
+    const { pid } = cluster.member(await leaderOf(cluster));
+    const [idle, busy] = [latencies(), latencies()];
+    const beforeUs = processorUs(pid);
     await putUntil(clerk, idle, () => sleep(seconds * 1_000));
-    const busy = latencies();
-    const { leader } = await leadership(cluster);
-    const cpuBeforeUs = processorUs(cluster.member(leader).pid);
+    const idleUs = processorUs(pid);
     const tookMs = await putUntil(clerk, busy, () => catchUp(cluster));
-    const cpuS = (processorUs(cluster.member(leader).pid) - cpuBeforeUs) / 1e6;
+    const putsUs = ((idleUs - beforeUs) / idle.totalCount) * busy.totalCount;
+    const sentS = (processorUs(pid) - idleUs - putsUs) / 1e6;
+    const takenS = processorUs(cluster.member('m3').pid) / 1e6;
     await clerk.close();
     const streamMs = transferMs(join(directory, 'snapshot', 'm3.log'));
     const rate = saved.bytes / MIB / (streamMs / 1_000);
     const streamed =
       `${mib(saved.bytes)} MiB to a member of three in ${streamMs} ms ` +
-      `(${tookMs.toFixed(0)} ms from its start until it has everything; ${cpuS.toFixed(1)} s of the ` +
-      `leader's processor, puts included)`;
+      `(${tookMs.toFixed(0)} ms from its start until it has everything; ${sentS.toFixed(1)} s of the ` +
+      `leader's processor besides the puts, ${takenS.toFixed(1)} s of its own with its start)`;
     const [idleP99, busyP99] = [idle, busy].map((each) => each.getValueAtPercentile(99) / 1e6);
     const during = `${busyP99.toFixed(2)} ms, idle ${idleP99.toFixed(2)} ms`;
     return [
@@ -353,9 +361,8 @@ async function measureSnapshot({ dataBytes, seconds }) {
   }
 }
 
-async function leadership(cluster) {
-  const [leader] = [...(await cluster.statuses())].find(([, status]) => status?.role === 'leader');
-  return { leader };
+async function leaderOf(cluster) {
+  return [...(await cluster.statuses())].find(([, status]) => status?.role === 'leader')[0];
 }
 
 /** Takes a snapshot over gRPC, and throws it away. */
@@ -381,9 +388,7 @@ async function catchUp(cluster) {
 
 /** Between the first chunk that a member had and the installation, by its log. */
 function transferMs(logPath) {
-  const lines = readFileSync(logPath, 'utf8')
-    .split('\n')
-    .filter((line) => line.startsWith('{'));
+  const lines = readFileSync(logPath, 'utf8').match(/^\{.*$/gm) ?? [];
   const entries = lines.map((line) => JSON.parse(line));
   const timeOf = (msg) => Date.parse(entries.find((entry) => entry.msg === msg)?.time);
   return timeOf('snapshot: installed') - timeOf('snapshot: receiving');

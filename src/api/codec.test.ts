@@ -12,6 +12,7 @@ import {
   decodeOpenSession,
   decodeResolve,
   decodeStatus,
+  type ExecuteRequest,
   encodeAnswer,
   encodeCommand,
   encodeExecuteReplies,
@@ -21,6 +22,7 @@ import {
   encodeResolveResult,
   encodeStatus,
   type KeyRange,
+  type Txn,
   type TxnOperation,
 } from './index.ts';
 import {
@@ -241,24 +243,31 @@ describe('refused', () => {
     refused('StatusResult', { role: 4 }, decodeStatus);
   });
 
-  const nested = (depth: number): TxnOperation => {
-    let operation: TxnOperation = { type: 'txn', compares: [], success: [], failure: [] };
+  const nested = (depth: number, innermost: TxnOperation[] = []): Txn => {
+    let txn: Txn = { type: 'txn', compares: [], success: innermost, failure: [] };
     for (let i = 1; i < depth; i++) {
-      operation = { type: 'txn', compares: [], success: [operation], failure: [] };
+      txn = { type: 'txn', compares: [], success: [txn], failure: [] };
     }
-    return operation;
+    return txn;
   };
 
   test('transactions nested deeper than the limit, and at the limit not', () => {
-    const encode = (depth: number): Uint8Array => {
-      const operation = nested(depth);
-      if (operation.type !== 'txn') throw new Error('not a transaction');
-      return encodeCommand({ type: 'operation', session: null, operation });
-    };
+    const encode = (depth: number): Uint8Array =>
+      encodeCommand({ type: 'operation', session: null, operation: nested(depth) });
     const atLimit = encode(API_LIMITS.txnDepthMax);
     expect(encodeCommand(decodeCommand(atLimit))).toEqual(atLimit);
     expect(() => decodeCommand(encode(API_LIMITS.txnDepthMax + 1))).toThrow('nested too deep');
     expect(() => decodeCommand(encode(1000))).toThrow('nested too deep');
+  });
+
+  test('no transaction that is a query and no deeper than the limit', () => {
+    const range = { from: bytesOf('a'), to: bytesOf('b') };
+    const all = { limit: null, revision: null, keysOnly: false, countOnly: false };
+    const order = { target: 'version', descending: true } as const;
+    const query = nested(API_LIMITS.txnDepthMax, [{ type: 'range', range, ...all, order }]);
+    const requests = [{ id: 1, body: { type: 'query', query: { serializable: false, query } } }];
+    const bytes = encodeExecuteRequests(requests as ExecuteRequest[]);
+    expect(decodeExecuteRequests(bytes)).toEqual(requests);
   });
 
   test('transactions of more parts than all limits allow together', () => {

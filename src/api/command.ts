@@ -234,10 +234,13 @@ export interface Changes {
   readonly waitMs: number;
 }
 
-/** `serializable`: answered from local state without asking the others; may be stale. */
+/**
+ * `serializable`: answered from local state without asking the others; may be stale.
+ * A transaction must be one that changes nothing (`isReadTxn`): so it needs no place in the log.
+ */
 export interface Query {
   readonly serializable: boolean;
-  readonly query: Range | Resolve | LeaseTimeToLive | LeaseList | Changes;
+  readonly query: Range | Txn | Resolve | LeaseTimeToLive | LeaseList | Changes;
 }
 
 // ── answers ────────────────────────────────────────────────────────────────────────────────────
@@ -319,7 +322,7 @@ export interface LeaseRevokeResult {
 export interface LeaseTimeToLiveResult {
   readonly type: 'leaseTimeToLive';
   readonly revision: number;
-  /** Milliseconds of log time, > 0. */
+  /** Milliseconds of log time, ≥ 0: at 0 the next entry ends the lease. */
   readonly remainingMs: number;
   readonly ttlMs: number;
   /** In the order of their bytes; empty when not asked for. */

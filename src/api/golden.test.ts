@@ -200,6 +200,7 @@ const REQUESTS = [
     },
   },
 ] as const;
+const WITHDRAWALS = [{ id: 300, body: { type: 'withdrawal' } }] as const;
 const LEASE_QUERIES = [
   { type: 'leaseTimeToLive', lease: LEASE, keys: true },
   { type: 'leases' },
@@ -208,6 +209,10 @@ const LEASE_REQUESTS = LEASE_QUERIES.map((query, i) => ({
   id: i + 1,
   body: { type: 'query', query: { serializable: false, query } } as const,
 }));
+const READ_TXN = { ...TXN, success: [RANGE], failure: [] } as const;
+const TXN_REQUESTS = [
+  { id: 1, body: { type: 'query', query: { serializable: false, query: READ_TXN } } },
+] as const;
 const CHANGES = { range: PREFIX, from: 300, skip: 2, prevKv: true, waitMs: 5_000 } as const;
 const CHANGES_QUERIES = [
   { type: 'changes', ...CHANGES },
@@ -246,6 +251,8 @@ function lines(): Map<string, string> {
   all.set('executeRequest', hex(encodeExecuteRequests(REQUESTS)));
   all.set('executeRequest.leases', hex(encodeExecuteRequests(LEASE_REQUESTS)));
   all.set('executeRequest.changes', hex(encodeExecuteRequests(CHANGES_REQUESTS)));
+  all.set('executeRequest.txn', hex(encodeExecuteRequests(TXN_REQUESTS)));
+  all.set('executeRequest.withdrawal', hex(encodeExecuteRequests(WITHDRAWALS)));
   all.set('executeReply.replies', hex(encodeExecuteReplies(REPLIES)));
   all.set('executeReply.hello', hex(encodeHello(HELLO)));
   all.set('status', hex(encodeStatus(STATUS)));
@@ -278,6 +285,8 @@ describe('golden bytes', () => {
     expect(decodeExecuteRequests(old('executeRequest'))).toEqual(REQUESTS);
     expect(decodeExecuteRequests(old('executeRequest.leases'))).toEqual(LEASE_REQUESTS);
     expect(decodeExecuteRequests(old('executeRequest.changes'))).toEqual(CHANGES_REQUESTS);
+    expect(decodeExecuteRequests(old('executeRequest.txn'))).toEqual(TXN_REQUESTS);
+    expect(decodeExecuteRequests(old('executeRequest.withdrawal'))).toEqual(WITHDRAWALS);
     expect(decodeExecuteReply(old('executeReply.replies'))).toEqual({
       type: 'replies',
       replies: REPLIES,

@@ -36,8 +36,10 @@ export type {
   MemberStatus,
   Reply,
   StateFeed,
+  Withdraw,
 } from './service.ts';
 export {
+  isReadTxn,
   type Refusal,
   validateCommand,
   validateOperation,

@@ -4,6 +4,12 @@ import type { LeaderHint, Query } from './command.ts';
 /** Receives an encoded `Answer` (see codec), exactly once. */
 export type Reply = (answer: Uint8Array) => void;
 
+/**
+ * Says that nobody waits for the answer any more: it comes at once, a refusal, and costs nothing.
+ * Too late is safe, and so is twice.
+ */
+export type Withdraw = () => void;
+
 /** What a member serves to its doors (quorate.v1, etcd, HTTP): everything goes through here. */
 export interface KvService {
   /**
@@ -14,9 +20,10 @@ export interface KvService {
   execute(command: Uint8Array, reply: Reply): void;
   /**
    * Answers a query: linearizable unless it says otherwise. One for changes that says so may wait
-   * for them, and is answered with a refusal when the member stops.
+   * for them, and is answered with a refusal when the member stops; for one that waits, a way is
+   * returned to end that when its asker is gone.
    */
-  read(query: Query, reply: Reply): void;
+  read(query: Query, reply: Reply): Withdraw | undefined;
   status(): MemberStatus;
 }
 

@@ -24,6 +24,7 @@ const TTL_TOO_LARGE: Refusal = { code: 'LEASE_TTL_TOO_LARGE', message: 'too larg
 const TOO_LARGE: Refusal = { code: 'TOO_LARGE', message: 'request is too large' };
 const TOO_MANY_OPERATIONS = invalid('too many operations in txn request');
 const TOO_DEEP = invalid('txn is nested too deep');
+const CHANGES_SOMETHING = invalid('a transaction that changes something is no query');
 const DUPLICATE_KEY = invalid('duplicate key given in txn request');
 
 /** Null when the command is well-formed. The session reference is not looked at. */
@@ -71,6 +72,8 @@ export function validateQuery({ query }: Query): Refusal | null {
   switch (query.type) {
     case 'range':
       return validateRange(query.range);
+    case 'txn':
+      return validateTxn(query) ?? (isReadTxn(query) ? null : CHANGES_SOMETHING);
     case 'resolve':
       return query.seq > 0 ? null : invalid('seq counts from 1');
     case 'changes':
@@ -125,6 +128,13 @@ interface TxnTotals {
   success: number;
   failure: number;
   bytes: number;
+}
+
+/** True for a transaction of nothing but ranges, and of others like it. */
+export function isReadTxn({ success, failure }: Txn): boolean {
+  return [...success, ...failure].every(
+    (operation) => operation.type === 'range' || (operation.type === 'txn' && isReadTxn(operation)),
+  );
 }
 
 function validateTxn(txn: Txn): Refusal | null {

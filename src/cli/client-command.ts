@@ -85,17 +85,14 @@ export async function last(
   host: Host,
   run: (clerk: Clerk, options: CallOptions) => Promise<ExitCode>,
 ): Promise<ExitCode> {
-  const options = callOptions(flags, host);
-  const clerk = await connect(flags, host, null);
-  try {
-    return await run(clerk, options);
-  } catch (error) {
-    if (!(error instanceof KvError)) throw error;
-    if (host.signal.aborted) return EXIT.interrupted;
-    throw readFailure(error);
-  } finally {
-    await clerk.close();
-  }
+  return await read(flags, host, async (clerk, options) => {
+    try {
+      return await run(clerk, options);
+    } catch (error) {
+      if (error instanceof KvError && host.signal.aborted) return EXIT.interrupted;
+      throw error;
+    }
+  });
 }
 
 /**

@@ -34,7 +34,6 @@ const IGNORED: ReadonlySet<string> = new Set([
   'backend-batch-limit',
   'backend-bbolt-freelist-type',
   'experimental-initial-corrupt-check',
-  'experimental-corrupt-check-time',
   'experimental-compaction-batch-limit',
   'experimental-watch-progress-notify-interval',
   'experimental-warning-apply-duration',

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { KvError } from '../api/index.ts';
 import { keyBytes } from './bytes-input.ts';
 import { type ClientFlags, clientCommand, read } from './client-command.ts';
 import { CliError, EXIT, type ExitCode, oneLine } from './exit.ts';
@@ -12,6 +13,12 @@ Examples:
   quorate get greeting
   quorate get greeting -w json`;
 
+/** What is asked is a range of one key, because its answer tells the revision, too. */
+function failAsGet(error: unknown): never {
+  if (!(error instanceof KvError)) throw error;
+  throw new KvError(error.code, error.message.replace(/^range: /, 'get: '), { cause: error });
+}
+
 /** `quorate get KEY`. */
 export function getCommand(host: Host, finish: (code: ExitCode) => void): Command {
   return clientCommand('get', 'Prints the value of a key.')
@@ -21,7 +28,7 @@ export function getCommand(host: Host, finish: (code: ExitCode) => void): Comman
       const span = keyBytes(key);
       finish(
         await read(flags, host, async (clerk, options) => {
-          const found = await clerk.range(span, { ...options, as: 'bytes' });
+          const found = await clerk.range(span, { ...options, as: 'bytes' }).catch(failAsGet);
           const [entry] = found.entries;
           if (flags.writeOut === 'json') {
             await host.out(formatResult({ type: 'range', ...found }, 'json'));

@@ -137,6 +137,10 @@ describe('a wrong command line ends with one line and exit code 2', () => {
       "error: --heartbeat-interval: 'NaN' is not a whole number of milliseconds from 1 to 10000",
     ],
     [
+      ['serve', '--experimental-corrupt-check-time=often'],
+      "error: --corrupt-check-time: 'often' is not a duration such as 500ms, 5s or 1m",
+    ],
+    [
       ['serve', '--cors', 'x'],
       "error: --cors is etcd's and not supported here: remove it, or provide for what it does",
     ],
@@ -160,6 +164,16 @@ test('a value over 1.5 MiB on standard input is refused before anything is sent'
   expect(host.errors).toEqual([
     'error: the value is larger than 1.5 MiB, the limit of one request: split it (not applied)',
   ]);
+});
+
+test.each([
+  ['get', 'k'],
+  ['range', 'k'],
+])('a %s that reaches nobody speaks of itself', async (command, key) => {
+  const host = new TestHost();
+  expect(await run([command, key, ...NOWHERE], host)).toBe(EXIT.failed);
+  expect(host.errors).toHaveLength(1);
+  expect(host.errors[0]).toMatch(new RegExp(`^error: ${command}: no answer within 50 ms`));
 });
 
 test('a write that reaches nobody is certainly not applied: exit code 1', async () => {

@@ -11,6 +11,8 @@ export interface ServeFlag<T> {
   readonly repeatable?: boolean;
   /** Given without a value it means `true`. */
   readonly boolean?: boolean;
+  /** What etcd calls it, where that is another name. */
+  readonly alias?: string;
   /** Left out of the help: for the machinery that starts clusters. */
   readonly hidden?: boolean;
   /** @throws Error whose message says what is wrong with the text and what is right. */
@@ -107,6 +109,7 @@ export const SERVE_FLAGS = {
   'corrupt-check-time': {
     argument: 'TIME',
     help: 'from one walk over all that is stored to the next, to verify it; 0: none (default: 12h)',
+    alias: 'experimental-corrupt-check-time',
     parse: (text: string) => (/^0[a-z]*$/.test(text) ? 0 : parseDuration(text)),
   },
   'log-level': {
@@ -232,6 +235,11 @@ export const SERVE_FLAGS = {
 } as const satisfies Readonly<Record<string, ServeFlag<unknown>>>;
 
 export type ServeFlagName = keyof typeof SERVE_FLAGS;
+
+/** The flag's other name; null when it has none. */
+export function aliasOf(flag: ServeFlagName): string | null {
+  return (SERVE_FLAGS[flag] as ServeFlag<unknown>).alias ?? null;
+}
 
 /** What was set, by flag; a flag that was not set is missing. */
 export type ServeSettings = {

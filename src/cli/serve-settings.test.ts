@@ -152,6 +152,18 @@ describe('a variable', () => {
     expect(resolveSettings({}, environment).warnings).toEqual([]);
   });
 
+  test('of etcd that has another name here is taken', () => {
+    const environment = { ETCD_EXPERIMENTAL_CORRUPT_CHECK_TIME: '6h' };
+    const { settings, warnings, variables } = resolveSettings({}, environment);
+    expect([serverOptions(settings), warnings]).toEqual([
+      { corruptCheckTimeMs: 6 * 3_600_000 },
+      [],
+    ]);
+    expect(variables.get('corrupt-check-time')).toBe('ETCD_EXPERIMENTAL_CORRUPT_CHECK_TIME');
+    const both = { ...environment, QUORATE_CORRUPT_CHECK_TIME: '1h' };
+    expect(resolveSettings({}, both).settings['corrupt-check-time']).toBe(3_600_000);
+  });
+
   test('of etcd without a meaning here is warned about', () => {
     expect(resolveSettings({}, { ETCD_MAX_SNAPSHOTS: '10000' }).warnings).toEqual([
       'ETCD_MAX_SNAPSHOTS has no meaning here and is ignored; unset it',

@@ -1,6 +1,6 @@
 import { etcdFlagNames, verdictOnEtcdFlag } from './etcd-flags.ts';
 import { CliError, EXIT, oneLine, reasonOf, usageError } from './exit.ts';
-import { SERVE_FLAGS, type ServeFlagName, type ServeSettings } from './serve-flags.ts';
+import { aliasOf, SERVE_FLAGS, type ServeFlagName, type ServeSettings } from './serve-flags.ts';
 import { suggest } from './suggest.ts';
 
 /** Variables of the client commands. */
@@ -27,6 +27,13 @@ export function variableOf(flag: string, prefix: 'QUORATE' | 'ETCD'): string {
   return `${prefix}_${flag.replaceAll('-', '_').toUpperCase()}`;
 }
 
+/** All that may set it, in order of precedence. */
+function variablesOf(flag: ServeFlagName): string[] {
+  const alias = aliasOf(flag);
+  const names = [variableOf(flag, 'QUORATE'), variableOf(flag, 'ETCD')];
+  return alias === null ? names : [...names, variableOf(alias, 'ETCD')];
+}
+
 /**
  * Brings flags and variables together. A flag wins over QUORATE_…, that over ETCD_…; an empty
  * variable counts as not set, as etcd has it.
@@ -40,9 +47,7 @@ export function resolveSettings(
   const settings: Record<string, unknown> = {};
   const variables = new Map<ServeFlagName, string>();
   for (const flag of FLAG_NAMES) {
-    const variable = [variableOf(flag, 'QUORATE'), variableOf(flag, 'ETCD')].find(
-      (name) => (environment[name] ?? '') !== '',
-    );
+    const variable = variablesOf(flag).find((name) => (environment[name] ?? '') !== '');
     const text = flags[flag] ?? (variable === undefined ? undefined : environment[variable]);
     if (text === undefined) continue;
     if (flags[flag] === undefined && variable !== undefined) variables.set(flag, variable);

@@ -6,6 +6,7 @@ import { etcdFlagNames, verdictOnEtcdFlag } from './etcd-flags.ts';
 import { EXIT, type ExitCode, reasonOf, usageError } from './exit.ts';
 import type { Host } from './host.ts';
 import {
+  aliasOf,
   SERVE_FLAGS,
   type ServeFlag,
   type ServeFlagName,
@@ -40,7 +41,11 @@ export function serveCommand(host: Host, finish: (code: ExitCode) => void): Comm
     .summary('run one member of a cluster')
     .description('Runs one member of a cluster until it is told to stop (Ctrl-C or SIGTERM).')
     .addHelpText('after', EXAMPLES);
-  for (const [name, flag] of Object.entries(SERVE_FLAGS)) command.addOption(optionOf(name, flag));
+  for (const [name, flag] of Object.entries<ServeFlag<unknown>>(SERVE_FLAGS)) {
+    command.addOption(optionOf(name, flag));
+    const { alias } = flag;
+    if (alias !== undefined) command.addOption(optionOf(alias, { ...flag, hidden: true }));
+  }
   for (const name of etcdFlagNames()) command.addOption(new Option(`--${name} [value]`).hideHelp());
   return command.action(async (_options: unknown, self: Command) => {
     finish(await serve(self, host));
@@ -193,11 +198,14 @@ function optionOf(name: string, flag: ServeFlag<unknown>): Option {
 }
 
 function givenFlags(command: Command): Partial<Record<ServeFlagName, string>> {
-  const flags: Partial<Record<ServeFlagName, string>> = {};
+  const given = new Map<string, unknown>();
   for (const option of command.options) {
-    const name = option.name();
-    const value: unknown = command.getOptionValue(option.attributeName());
-    if (name in SERVE_FLAGS && typeof value === 'string') flags[name as ServeFlagName] = value;
+    given.set(option.name(), command.getOptionValue(option.attributeName()));
+  }
+  const flags: Partial<Record<ServeFlagName, string>> = {};
+  for (const name of Object.keys(SERVE_FLAGS) as ServeFlagName[]) {
+    const value = given.get(name) ?? given.get(aliasOf(name) ?? '');
+    if (typeof value === 'string') flags[name] = value;
   }
   return flags;
 }

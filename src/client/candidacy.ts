@@ -40,22 +40,24 @@ interface Patience {
 /** No deadline: the signal and the lease bound these. */
 const PATIENT = { timeoutMs: CLERK_LIMITS.timeoutMsMax };
 
-/** A place in a queue that came to the front. */
+/** A place at the front of a queue: what a lock that is held and a leadership have in common. */
 export class Candidacy {
   readonly name: string;
+  /** The key that stands for it, as etcd's clients name it: NAME/LEASE. */
   readonly key: string;
-  /** Revision in which the key was created: larger than that of everybody who was here before. */
-  readonly createRevision: number;
+  /** Larger than that of everybody who was here before: the key's create revision. */
+  readonly fencingToken: number;
   readonly lease: Lease;
   readonly #clerk: Clerk;
   readonly #ownsLease: boolean;
   #leaving: Promise<void> | null = null;
 
-  private constructor(entrance: Entrance, createRevision: number) {
+  /** Use `clerk.lock` and `clerk.elect`. */
+  constructor(entrance: Entrance, createRevision: number) {
     this.#clerk = entrance.clerk;
     this.name = entrance.name;
     this.key = entrance.key;
-    this.createRevision = createRevision;
+    this.fencingToken = createRevision;
     this.lease = entrance.lease;
     this.#ownsLease = entrance.ownsLease;
   }
@@ -65,11 +67,15 @@ export class Candidacy {
    * @throws KvError LEASE_LOST when the lease did not last; CANCELLED_* after the signal;
    *   INVALID_ARGUMENT when the lease is in this queue already.
    */
-  static async reach(
+  static async reach<T extends Candidacy>(
+    this: new (
+      entrance: Entrance,
+      createRevision: number,
+    ) => T,
     clerk: Clerk,
     { name, value }: { readonly name: string; readonly value: Bytes },
     options: CandidacyOptions,
-  ): Promise<Candidacy> {
+  ): Promise<T> {
     const { signal, ttlMs = CLERK_LIMITS.leaseTtlMs } = options;
     const calls = signal === undefined ? {} : { signal };
     const lease = options.lease ?? (await clerk.lease({ ttlMs, ...PATIENT, ...calls }));
@@ -78,7 +84,7 @@ export class Candidacy {
     const either = eitherOf([lease.signal, ...(signal === undefined ? [] : [signal])]);
     const patience = { ...PATIENT, signal: either.signal };
     try {
-      const candidacy = new Candidacy(entrance, await enter(entrance, value, patience));
+      const candidacy = new this(entrance, await enter(entrance, value, patience));
       await candidacy.#awaitTurn(patience);
       return candidacy;
     } catch (error) {
@@ -89,19 +95,28 @@ export class Candidacy {
     }
   }
 
-  /** Holds as long as this place is taken: what is done under it does not happen afterwards. */
+  /** For transactions: holds as long as this place is held. */
   get condition(): Condition {
-    return { key: this.key, createRevision: this.createRevision };
+    return { key: this.key, createRevision: this.fencingToken };
+  }
+
+  /** Aborted when the place must count as lost (LEASE_LOST, CLOSED), not when it is given up. */
+  get signal(): AbortSignal {
+    return this.lease.signal;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.leave();
   }
 
   /** Gives the place up. Twice is safe. @throws KvError when that is not certain. */
-  leave(): Promise<void> {
+  protected leave(): Promise<void> {
     this.#leaving ??= this.#leave();
     return this.#leaving;
   }
 
   /** Puts another value on the key. @throws KvError LEASE_LOST when the place is lost. */
-  async change(value: Bytes): Promise<void> {
+  protected async change(value: Bytes): Promise<void> {
     const put = { put: this.key, value, lease: this.lease.id };
     const { succeeded } = await this.#clerk.txn({ compares: [this.condition], success: [put] });
     if (!succeeded) throw this.#lost();
@@ -112,7 +127,7 @@ export class Candidacy {
       limit: 2,
       sortBy: 'createRevision',
       descending: true,
-      maxCreateRevision: this.createRevision,
+      maxCreateRevision: this.fencingToken,
       keysOnly: true,
       as: 'bytes',
       ...patience,
@@ -120,7 +135,7 @@ export class Candidacy {
     for (;;) {
       const { revision, entries } = await this.#clerk.range({ prefix: `${this.name}/` }, last);
       const [own, ahead] = entries;
-      if (own?.createRevision !== this.createRevision) throw this.#lost();
+      if (own?.createRevision !== this.fencingToken) throw this.#lost();
       if (ahead === undefined) return;
       await this.#deletionOf(ahead.key, revision + 1, patience.signal);
     }

@@ -66,8 +66,9 @@ export class ClerkCore {
     const trouble = () => this.#link.trouble;
     this.#session = new ClientSession(options.session, random, trouble);
     const { readsInFlightMax, pollsInFlightMax } = CLERK_LIMITS;
-    this.#reads = new Reads({ trouble, inFlightMax: readsInFlightMax });
-    this.#polls = new Reads({ trouble, inFlightMax: pollsInFlightMax });
+    const withdraw = (id: number) => this.#link.withdraw(id);
+    this.#reads = new Reads({ trouble, withdraw, inFlightMax: readsInFlightMax });
+    this.#polls = new Reads({ trouble, withdraw, inFlightMax: pollsInFlightMax });
     const { endpoints, discover } = options;
     this.#link = new Link({
       clock,

@@ -1,9 +1,7 @@
 import { KvError } from '../api/index.ts';
 import { Candidacy, type CandidacyOptions } from './candidacy.ts';
 import type { Clerk } from './clerk.ts';
-import type { Lease } from './lease.ts';
 import { CLERK_LIMITS } from './limits.ts';
-import type { Condition } from './request.ts';
 import type { Entry } from './result.ts';
 import type { As, Bytes } from './text.ts';
 
@@ -21,45 +19,10 @@ export interface ObserveOptions<A extends As> {
  * An election that was won, for as long as its lease lives: with the words of the warning at
  * `Lock`, there may be an earlier leader who does not know yet that he is none.
  */
-export class Leadership {
-  readonly #place: Candidacy;
-
-  /** Use `clerk.elect`. */
-  constructor(place: Candidacy) {
-    this.#place = place;
-  }
-
-  get name(): string {
-    return this.#place.name;
-  }
-
-  /** The key that stands for it: its value is what the leader proclaims. */
-  get key(): string {
-    return this.#place.key;
-  }
-
-  /** Larger than that of every earlier leader: the key's create revision. */
-  get fencingToken(): number {
-    return this.#place.createRevision;
-  }
-
-  /** For transactions: holds as long as the leadership is held. */
-  get condition(): Condition {
-    return this.#place.condition;
-  }
-
-  get lease(): Lease {
-    return this.#place.lease;
-  }
-
-  /** Aborted when leadership must count as lost (LEASE_LOST, CLOSED), not when it is given up. */
-  get signal(): AbortSignal {
-    return this.#place.lease.signal;
-  }
-
+export class Leadership extends Candidacy {
   /** Tells who observes another value. @throws KvError LEASE_LOST when another one may lead. */
   proclaim(value: Bytes): Promise<void> {
-    return this.#place.change(value);
+    return this.change(value);
   }
 
   /**
@@ -67,11 +30,7 @@ export class Leadership {
    * @throws KvError when that is not certain: it then ends with its lease.
    */
   resign(): Promise<void> {
-    return this.#place.leave();
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.resign();
+    return this.leave();
   }
 }
 
@@ -81,7 +40,7 @@ export async function campaign(
   { name, value }: { readonly name: string; readonly value: Bytes },
   options: ElectOptions,
 ): Promise<Leadership> {
-  return new Leadership(await Candidacy.reach(clerk, { name, value }, options));
+  return await Leadership.reach(clerk, { name, value }, options);
 }
 
 /**

@@ -32,6 +32,8 @@ export interface Outgoing {
   readonly bytes: number;
   /** How long the member may keep the answer back, milliseconds; absent: it may not. */
   readonly waitMs?: number;
+  /** Told the id under which the request leaves, for `withdraw`. */
+  sent?(id: number): void;
   answered(answer: Answer): Verdict;
   /** The channel ended without an answer: it may have been executed, or still may be. */
   lost(): void;
@@ -46,6 +48,8 @@ export interface Source {
 }
 
 export type Urgency = 'none' | 'background' | 'caller';
+
+const WITHDRAWAL = { type: 'withdrawal' } as const;
 
 /** Why a member could not serve, and whom it named. */
 interface Refusal {
@@ -100,6 +104,8 @@ export class Link {
   /** Those in flight that the member has to answer at once. */
   #promptCount = 0;
   #lastId = 0;
+  /** Questions in flight to which nobody wants the answer any more: the member is still to hear. */
+  #withdrawn: number[] = [];
   #flushing = false;
   #stallTimer: Timer | null = null;
   /** Last sign of life while requests were in flight. */
@@ -156,6 +162,12 @@ export class Link {
       if (state.pause === null) this.#flushSoon();
       else if (this.#cutShort(state.pause)) this.#pause();
     }
+  }
+
+  /** Nobody waits for the answer to a question sent: a member that keeps it back need not. */
+  withdraw(id: number): void {
+    this.#withdrawn.push(id);
+    this.wake();
   }
 
   /** Ends a pause that was long because nobody waited; false when it stays as it is. */
@@ -246,7 +258,8 @@ export class Link {
   #flush(): void {
     const state = this.#state;
     if (state.type !== 'open' || state.pause !== null) return;
-    let batch: ExecuteRequest[] = [];
+    let batch: ExecuteRequest[] = this.#withdrawn.map((id) => ({ id, body: WITHDRAWAL }));
+    this.#withdrawn = [];
     let batchBytes = 0;
     while (!(state.probing && this.#promptCount > 0)) {
       const outgoing = this.#nextOutgoing();
@@ -280,6 +293,7 @@ export class Link {
     if (isPrompt) this.#promptCount++;
     const id = ++this.#lastId;
     this.#inFlight.set(id, outgoing);
+    outgoing.sent?.(id);
     return id;
   }
 
@@ -461,6 +475,7 @@ export class Link {
     const lost = [...this.#inFlight.values()];
     this.#inFlight.clear();
     this.#promptCount = 0;
+    this.#withdrawn = [];
     for (const outgoing of lost) outgoing.lost();
   }
 

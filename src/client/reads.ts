@@ -25,6 +25,8 @@ export interface Question {
 
 interface Read extends Question {
   readonly call: Call<Answer>;
+  /** Under which a question that may wait is at a member; null while it is not. */
+  sentAs: number | null;
 }
 
 /** Requests outside the session's order: queries, and repetitions of commands long executed. */
@@ -34,17 +36,24 @@ export class Reads implements Source {
   /** Reads whose caller still waits, sent or not. */
   readonly #waiting = new Set<Read>();
   readonly #trouble: () => KvError | null;
+  readonly #withdraw: (id: number) => void;
   readonly #inFlightMax: number;
 
-  /** `trouble`: why the last try to reach a member failed, for messages. */
+  /**
+   * `trouble`: why the last try to reach a member failed, for messages; `withdraw`: told of
+   * questions that wait at a member when nobody waits for the answer any more.
+   */
   constructor({
     trouble,
+    withdraw,
     inFlightMax,
   }: {
     readonly trouble: () => KvError | null;
+    readonly withdraw: (id: number) => void;
     readonly inFlightMax: number;
   }) {
     this.#trouble = trouble;
+    this.#withdraw = withdraw;
     this.#inFlightMax = inFlightMax;
   }
 
@@ -56,6 +65,7 @@ export class Reads implements Source {
     }
     const call: Call<Answer> = new Call<Answer>(patience, (reason) => {
       this.#forget(read);
+      if (read.sentAs !== null) this.#withdraw(read.sentAs);
       return givenUpError({
         what: question.what,
         reason,
@@ -65,7 +75,7 @@ export class Reads implements Source {
         trouble: this.#trouble(),
       });
     });
-    const read: Read = { ...question, call };
+    const read: Read = { ...question, call, sentAs: null };
     this.#waiting.add(read);
     this.#unsent.push(read);
     this.#unsent.compact(this.#waiting.size, (waiting) => !waiting.call.settled);
@@ -93,17 +103,24 @@ export class Reads implements Source {
 
   #send(read: Read): Outgoing {
     this.#inFlightCount++;
-    const { body } = read;
+    const { body, waitMs } = read;
+    const sent = (id: number): void => {
+      read.sentAs = id;
+    };
+    const ended = (): void => {
+      this.#inFlightCount--;
+      read.sentAs = null;
+    };
     return {
       body,
       bytes: body.type === 'command' ? body.command.length : QUERY_BYTES,
-      ...(read.waitMs === undefined ? {} : { waitMs: read.waitMs }),
+      ...(waitMs === undefined ? {} : { waitMs, sent }),
       answered: (answer) => {
-        this.#inFlightCount--;
+        ended();
         return this.#answered(read, answer);
       },
       lost: () => {
-        this.#inFlightCount--;
+        ended();
         this.#retry(read);
       },
     };

@@ -82,6 +82,39 @@ describe('a watch', () => {
     expect(world.clock.nowMs() - saidMs).toBeLessThan(10);
   });
 
+  test('that is left costs its member nothing more, and others on the link go on', async () => {
+    const world = new MachineWorld();
+    const clerk = await world.clerk();
+    const left = await world.run(clerk.watch('a'));
+    const other = await world.run(clerk.watch('b'));
+    const ended = later(left.next());
+    const waiting = later(wordsOf(other, 1));
+    await world.clock.advance(100);
+    const openedBefore = world.cluster.opened;
+    await world.run(left.return());
+    expect(await world.run(ended)).toEqual({ done: true, value: undefined });
+    await world.clock.advance(CLERK_LIMITS.watchWaitMs);
+    const { withdrawals, opened } = world.cluster;
+    expect([withdrawals, opened, world.backend.confirmations]).toEqual([1, openedBefore, 1]);
+    world.put('b', 'told');
+    expect(await world.run(waiting)).toEqual(['told']);
+  });
+
+  test('that is left while it is nowhere withdraws nothing', async () => {
+    const world = new MachineWorld();
+    const clerk = await world.clerk();
+    const watch = await world.run(clerk.watch('a'));
+    const ended = later(watch.next());
+    await world.clock.advance(100);
+    for (const i of world.cluster.members.keys()) world.cluster.kill(i);
+    await world.clock.advance(10);
+    await world.run(watch.return());
+    await world.run(ended);
+    world.failOver();
+    await world.run(clerk.get('a'));
+    expect(world.cluster.withdrawals).toBe(0);
+  });
+
   test('waits for as long as it takes, also without a leader, and holds nobody up', async () => {
     const world = new MachineWorld();
     const clerk = await world.clerk();

@@ -5,6 +5,7 @@ import {
   type KvService,
   type Operation,
   type Query,
+  type Reply,
   type StateFeed,
 } from '../api/index.ts';
 import {
@@ -21,7 +22,7 @@ import type { OpenState } from './database-hash.ts';
 import { etcdError, expectAnswer } from './errors.ts';
 import type { EtcdLimits } from './limits.ts';
 import type { ResponseHeader } from './messages/common.ts';
-import { openSession, SESSION_METADATA } from './session-open.ts';
+import { closeSession, openSession, SESSION_METADATA } from './session-open.ts';
 import type { OpenDatabase } from './snapshot-file.ts';
 import type { StateRows } from './state-rows.ts';
 
@@ -83,6 +84,8 @@ export function unary<Request, Response>(
     type: 'unary',
     async handle(bytes, call) {
       demandLeader(context, call);
+      const ended = call.metadata(SESSION_METADATA.close);
+      if (ended !== null) await closeSession(context, call, ended);
       const session = call.metadata(SESSION_METADATA.open);
       if (session !== null) await openSession(context, call, session);
       return types.response.encode(await handle(decoded(types.request, bytes), call));
@@ -117,27 +120,37 @@ export function demandLeader({ member }: EtcdContext, call: GrpcCall): void {
 }
 
 /** Executes an operation; rejects with a GrpcError when it is refused. */
-export async function execute<T extends Operation['type']>(
+export function execute<T extends Operation['type']>(
   { member }: EtcdContext,
   operation: Operation & { readonly type: T },
 ): Promise<Answer & { readonly type: T }> {
   const command = encodeCommand({ type: 'operation', session: null, operation });
-  const answer = await new Promise<Uint8Array>((resolve) => {
-    member.service.execute(command, resolve);
-  });
-  return expectAnswer(answer, operation.type);
+  return answered(operation.type, (reply) => member.service.execute(command, reply));
 }
 
 /** Answers a query; rejects with a GrpcError when it is refused. */
-export async function ask<T extends Query['query']['type']>(
+export function ask<T extends Query['query']['type']>(
   { member }: EtcdContext,
   query: Query['query'] & { readonly type: T },
   { serializable = false }: { readonly serializable?: boolean } = {},
 ): Promise<Answer & { readonly type: T }> {
-  const answer = await new Promise<Uint8Array>((resolve) => {
-    member.service.read({ serializable, query }, resolve);
+  return answered(query.type, (reply) => member.service.read({ serializable, query }, reply));
+}
+
+/** One promise for what `begin` is answered: these are made for every call. */
+function answered<T extends Answer['type']>(
+  type: T,
+  begin: (reply: Reply) => void,
+): Promise<Answer & { readonly type: T }> {
+  return new Promise((resolve, reject) => {
+    begin((answer) => {
+      try {
+        resolve(expectAnswer(answer, type));
+      } catch (refusal) {
+        reject(refusal);
+      }
+    });
   });
-  return expectAnswer(answer, query.type);
 }
 
 /** True when the error is that of this status. */

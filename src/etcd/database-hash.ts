@@ -3,7 +3,6 @@ import type { EtcdContext } from './context.ts';
 import { crc32c } from './crc32c.ts';
 import { errorOf } from './errors.ts';
 import { type DatabaseRow, type DatabaseState, databaseBuckets } from './snapshot-buckets.ts';
-import { readHistorySpan } from './state-rows.ts';
 
 /*
  * The hash over all that a member of etcd keeps, but for its place in the log: CRC-32C over the
@@ -46,7 +45,7 @@ export async function hashDatabase({
         if (member.rows() === null) throw errorOf({ code: 'STOPPING', message: '' });
       }
     }
-    return { hash, revision: readHistorySpan(state.rows).revision };
+    return { hash, revision: state.rows.span.revision };
   } finally {
     close();
   }

@@ -1,16 +1,9 @@
-import { assert, utf8Bytes } from '../lib/index.ts';
+import { utf8Bytes } from '../lib/index.ts';
 import type { EtcdContext } from './context.ts';
 import { crc32c } from './crc32c.ts';
 import { errorOf } from './errors.ts';
 import { type BucketRow, bucketRows } from './key-bucket.ts';
-import {
-  type ChangeId,
-  type HistorySpan,
-  historyKey,
-  lastChangeOf,
-  readChange,
-  type StateRows,
-} from './state-rows.ts';
+import type { ChangeId, HistorySpan, StateRows } from './state-rows.ts';
 
 /*
  * The hash by which members of etcd compare their keys: CRC-32C over the name of the bucket and
@@ -99,12 +92,8 @@ async function forEachRow(
 /** True when the change made the key what it is at `revision`. A step for each change since. */
 function isInForce(rows: StateRows, { id, change }: BucketRow, revision: number): boolean {
   if (change.after === null) return false;
-  let last = lastChangeOf(rows, change.key);
-  while (last !== null && last.revision > revision) {
-    const row = rows.get('history', historyKey(last));
-    assert(row !== null, 'change is not in the history', { ...last });
-    last = readChange(row).before;
-  }
+  let last = rows.lastChangeOf(change.key);
+  while (last !== null && last.revision > revision) last = rows.changeBefore(last);
   return last !== null && last.revision === id.revision && last.sub === id.sub;
 }
 

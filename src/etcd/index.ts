@@ -8,7 +8,6 @@
  *   kv-*.ts                 KV: checks, translation, methods
  *   session-*.ts            writes of sessions: each exactly once (docs/SESSIONS.md)
  *   waiting-room.ts         those that overtook the one before them
- *   read-txn.ts             transactions that change nothing, outside the log
  *   lease-service.ts        leases; keep-alives in the order in which they came
  *   state-rows.ts  key-bucket.ts   the state's rows, and what etcd would keep of them
  *   hash-kv.ts  database-hash.ts   etcd's hashes over that

@@ -2,12 +2,11 @@ import { expect, test } from 'vitest';
 import { hex, utf8Bytes } from '../lib/index.ts';
 import { bucketRows } from './key-bucket.ts';
 import { KEY_VALUE } from './messages/common.ts';
-import { readHistorySpan } from './state-rows.ts';
 import { WatchWorld } from './testing/world.ts';
 
 /** Rows as text: `revision.sub key=value`, `t` behind the number of a deletion. */
 function rowsOf({ rows }: WatchWorld, at?: number): string[] {
-  const span = readHistorySpan(rows);
+  const { span } = rows;
   return [...bucketRows(rows, { ...span, revision: at ?? span.revision })].map((row) => {
     const kv = KEY_VALUE.decode(row.value);
     const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString();
@@ -56,7 +55,7 @@ test('every change is a row, a deletion with a mark behind its revision', () => 
 test('after a compaction a key that lives at its revision has one row, a deleted one none', () => {
   const world = filled();
   world.apply({ type: 'compact', revision: 5 });
-  expect(readHistorySpan(world.rows)).toEqual({
+  expect(world.rows.span).toEqual({
     compactRevision: 5,
     revision: 6,
     compacting: false,
@@ -70,7 +69,7 @@ test('while a compaction is under way nothing is left out, as a deletion may hid
   world.apply(put('last', '1'));
   world.apply(remove('last', 'lasu'));
   world.apply({ type: 'compact', revision: world.machine.revision });
-  expect(readHistorySpan(world.rows).compacting).toBe(true);
+  expect(world.rows.span.compacting).toBe(true);
   expect(rowsOf(world).slice(-2)).toEqual(['602.0 last=1', '603.0t last=']);
   while (world.machine.compacting) world.apply({ type: 'skip' });
   expect(rowsOf(world).at(-1)).toBe('601.0 k599=');
@@ -81,7 +80,7 @@ test('a row is what etcd writes, byte by byte', () => {
   world.apply({ type: 'leaseGrant', lease: 0xffff_ffff_ffff_fff0n, ttlMs: 60_000 });
   world.apply({ ...put('k', 'v'), lease: 0xffff_ffff_ffff_fff0n });
   world.apply(remove('k', 'l'));
-  const bytes = [...bucketRows(world.rows, readHistorySpan(world.rows))].map((row) => [
+  const bytes = [...bucketRows(world.rows, world.rows.span)].map((row) => [
     hex(row.key),
     hex(row.value),
   ]);
@@ -93,6 +92,6 @@ test('a row is what etcd writes, byte by byte', () => {
 
 test('the rows can be taken from any change on', () => {
   const { rows } = filled();
-  const later = bucketRows(rows, readHistorySpan(rows), { revision: 3, sub: 1 });
+  const later = bucketRows(rows, rows.span, { revision: 3, sub: 1 });
   expect(later.next().value?.id).toEqual({ revision: 3, sub: 1 });
 });

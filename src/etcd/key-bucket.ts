@@ -1,13 +1,5 @@
 import { KEY_VALUE } from './messages/common.ts';
-import {
-  type Change,
-  type ChangeId,
-  changeIdOf,
-  type HistorySpan,
-  historyKey,
-  readChange,
-  type StateRows,
-} from './state-rows.ts';
+import type { Change, ChangeId, HistorySpan, StateRows } from './state-rows.ts';
 
 /*
  * What etcd would keep of our history in the bucket `key` of its file, row by row:
@@ -38,14 +30,12 @@ export interface BucketRow {
  * @throws DecodeError
  */
 export function* bucketRows(
-  rows: StateRows,
+  rows: Pick<StateRows, 'history'>,
   span: HistorySpan,
   from: ChangeId = OLDEST,
 ): Generator<BucketRow> {
-  for (const entry of rows.history(historyKey(from))) {
-    const id = changeIdOf(entry.key);
+  for (const { id, change } of rows.history(from)) {
     if (id.revision > span.revision) return;
-    const change = readChange(entry.value);
     const isDeletion = change.after === null;
     if (isDeletion && id.revision <= span.compactRevision && !span.compacting) continue;
     yield { id, change, key: bucketKey(id, isDeletion), value: bucketValue(id, change) };
@@ -76,6 +66,6 @@ function bucketValue({ revision }: ChangeId, { key, after }: Change): Uint8Array
     mod_revision: revision,
     version,
     value,
-    lease,
+    lease: lease ?? 0n,
   });
 }

@@ -1,3 +1,4 @@
+import { isReadTxn } from '../api/index.ts';
 import type { GrpcCall } from '../grpc/index.ts';
 import { watchCall } from './call-watch.ts';
 import { ask, type EtcdContext, headerOf, type Methods, unary } from './context.ts';
@@ -6,6 +7,7 @@ import { checkKey, checkPut, checkTxn } from './kv-check.ts';
 import {
   deleteOf,
   deleteResponse,
+  isSerializable,
   putOf,
   putResponse,
   rangeOf,
@@ -25,7 +27,6 @@ import {
   TXN_REQUEST,
   TXN_RESPONSE,
 } from './messages/kv.ts';
-import { isReadTxn, isSerializable, readTxn } from './read-txn.ts';
 import type { Writes } from './session-writes.ts';
 
 /** etcdserverpb.KV */
@@ -55,10 +56,10 @@ export function kvMethods(context: EtcdContext, writes: Writes): Methods {
       writes.run(call, async (write) => {
         checkTxn(request, context.limits.txnOperationsMax);
         const txn = txnOf(request);
-        const serializable = isSerializable(request);
         const isRead = !write.isNumbered && isReadTxn(txn);
-        const read = isRead ? await readTxn(context, txn, { serializable }) : null;
-        const result = read ?? (await write.execute(txn));
+        const result = isRead
+          ? await ask(context, txn, { serializable: isSerializable(request) })
+          : await write.execute(txn);
         return txnResponse(result, write.headerOf(result.revision));
       }),
     ),

@@ -89,14 +89,15 @@ function maxOf(revision: number): number | null {
 }
 
 export function putOf(request: PutRequest): Put {
+  const { key, value, prev_kv: prevKv, lease, ignore_value, ignore_lease } = request;
+  const put = { type: 'put', key, value, prevKv } as const;
+  // Most puts have none of these, and putting them together costs as much as the rest.
+  if (lease === 0n && !ignore_value && !ignore_lease) return put;
   return {
-    type: 'put',
-    key: request.key,
-    value: request.value,
-    prevKv: request.prev_kv,
-    ...(request.lease === 0n ? {} : { lease: request.lease }),
-    ...(request.ignore_value ? { ignoreValue: true } : {}),
-    ...(request.ignore_lease ? { ignoreLease: true } : {}),
+    ...put,
+    ...(lease === 0n ? {} : { lease }),
+    ...(ignore_value ? { ignoreValue: true } : {}),
+    ...(ignore_lease ? { ignoreLease: true } : {}),
   };
 }
 
@@ -112,6 +113,15 @@ export function txnOf({ compare, success, failure }: TxnRequest): Txn {
     success: success.map(operationOf),
     failure: failure.map(operationOf),
   };
+}
+
+/** True when every range is content with what this member has: nobody is asked then, as in etcd. */
+export function isSerializable({ success, failure }: TxnRequest): boolean {
+  return [...success, ...failure].every(
+    (op) =>
+      op.request_range?.serializable === true ||
+      (op.request_txn !== null && isSerializable(op.request_txn)),
+  );
 }
 
 function operationOf(op: RequestOp): TxnOperation {

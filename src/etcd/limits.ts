@@ -20,10 +20,6 @@ export const ETCD_LIMITS = {
   noLeaderMs: 3_000,
   /** How often it is looked at. */
   leaderLookMs: 500,
-  /** Key and value bytes that a transaction outside the log reads; others go through it. */
-  readTxnBytesMax: 4 * 1024 * 1024,
-  /** So often such a transaction begins again when the state changes under it. */
-  readTxnAttemptsMax: 3,
   /** How often a call that waits looks whether the member still serves it. */
   callLookMs: 250,
   /** Keep-alives of one stream that wait for their answer; then the stream is not read. */

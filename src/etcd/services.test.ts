@@ -153,6 +153,13 @@ test('a lease keeps its keys until it is revoked, and then they are gone', async
   expect((await ok(caller().call(call.TIME_TO_LIVE, { ID }))).TTL).toBe(-1);
 });
 
+test('what a lease has left is counted down, also while nothing else happens', async () => {
+  const { ID } = await ok(caller().call(call.GRANT, { TTL: 100 }));
+  const left = async () => (await ok(caller().call(call.TIME_TO_LIVE, { ID }))).TTL;
+  const first = await left();
+  await expect.poll(left, { timeout: 5_000 }).toBeLessThan(first);
+});
+
 test('a short or negative time to live is raised to two seconds', async () => {
   expect((await ok(caller().call(call.GRANT, { TTL: 1 }))).TTL).toBe(2);
   expect((await ok(caller().call(call.GRANT, { TTL: -5 }))).TTL).toBe(2);

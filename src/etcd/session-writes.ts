@@ -12,7 +12,7 @@ import { type GrpcCall, GrpcError } from '../grpc/index.ts';
 import { type EtcdContext, execute, headerOf } from './context.ts';
 import { errorOf } from './errors.ts';
 import type { ResponseHeader } from './messages/common.ts';
-import { invalid, numberIn, numberOf, SESSION_METADATA } from './session-open.ts';
+import { invalid, numberIn, SESSION_METADATA, sessionOf } from './session-open.ts';
 import { WaitingRoom } from './waiting-room.ts';
 
 /** How a method changes the store: as a call of its own, or as one of a session. */
@@ -52,10 +52,20 @@ export class Writes {
     };
   }
 
-  /** Runs the work of a call; `work` may be a repetition of what is done already. */
-  async run<T>(call: GrpcCall, work: (write: Write) => Promise<T>): Promise<T> {
+  /**
+   * Runs the work of a call; `work` may be a repetition of what is done already.
+   * @throws GrpcError at once when the call says nonsense of its place.
+   */
+  run<T>(call: GrpcCall, work: (write: Write) => Promise<T>): Promise<T> {
     const ref = placeIn(call);
-    if (ref === null) return work(this.#plain);
+    return ref === null ? work(this.#plain) : this.#runNumbered(call, ref, work);
+  }
+
+  async #runNumbered<T>(
+    call: GrpcCall,
+    ref: SessionRef,
+    work: (write: Write) => Promise<T>,
+  ): Promise<T> {
     const write = new SessionWrite({ context: this.#context, room: this.#room, call, ref });
     try {
       return await work(write);
@@ -77,18 +87,11 @@ function placeIn(call: GrpcCall): SessionRef | null {
   if (token === null || seq === null) {
     throw invalid(`${SESSION_METADATA.session} and ${SESSION_METADATA.seq} go together`);
   }
-  const [id = '', incarnation = '', ...rest] = token.split('/');
-  if (rest.length > 0) throw invalid(`${SESSION_METADATA.session} is not ID/INCARNATION`);
   const ackedSeq = numberIn(call, SESSION_METADATA.acked) ?? 0;
   if (seq === 0 || ackedSeq >= seq) {
     throw invalid(`${SESSION_METADATA.seq} counts from 1, ${SESSION_METADATA.acked} is below it`);
   }
-  return {
-    sessionId: numberOf(id, SESSION_METADATA.session),
-    incarnation: numberOf(incarnation, SESSION_METADATA.session),
-    seq,
-    ackedSeq,
-  };
+  return { ...sessionOf(token, SESSION_METADATA.session), seq, ackedSeq };
 }
 
 /** Refusals that come from before the session's place in the log: they use up no number. */

@@ -66,6 +66,45 @@ function seqOf({ headers }: Ended): string | undefined {
   return headers.get('quorate-seq');
 }
 
+describe('closing', () => {
+  const close = (member: SessionMember, token: string): Promise<Ended> =>
+    send(member, exchange.LEASES, {}, { 'quorate-session-close': token });
+
+  test('any call closes the session that its metadata names, and nothing of it runs', async () => {
+    const world = new SessionWorld();
+    const member = world.member(1n);
+    const client = await Client.open(member);
+    await client.write(member, exchange.PUT, { seq: 1, key, value });
+    const closed = await close(world.member(2n), client.token);
+    expect([closed.error, closed.headers.get('quorate-session-close')]).toEqual([null, '1/1']);
+    expect(world.machine.sessions).toBe(0);
+    const late = await client.write(member, exchange.PUT, { seq: 2, key, value });
+    expect([codeOf(late), await versionOf(member)]).toEqual(['SESSION_EXPIRED', 1]);
+    expect((await Client.open(member)).opened.headers.get('quorate-resumed')).toBe('false');
+  });
+
+  test('may be asked for again, after a lost answer or a leader that ended', async () => {
+    const world = new SessionWorld();
+    const member = world.member(1n);
+    const { token } = await Client.open(member);
+    world.fates.push({ code: 'LEADERSHIP_LOST', isApplied: true });
+    for (let i = 0; i < 2; i++) expect((await close(member, token)).error).toBeNull();
+  });
+
+  test('is refused to a client that was replaced, and for what is no session', async () => {
+    const world = new SessionWorld();
+    const member = world.member(1n);
+    const { token } = await Client.open(member);
+    await Client.open(member, { 'quorate-nonce': '0'.repeat(32) });
+    expect(codeOf(await close(member, token))).toBe('SESSION_FENCED');
+    expect(codeOf(await close(member, '99/1'))).toBe('SESSION_UNKNOWN');
+    for (const token of ['1', '1/1/1', 'a/b']) {
+      expect(codeOf(await close(member, token)), token).toBe('INVALID_ARGUMENT');
+    }
+    expect(world.machine.sessions).toBe(1);
+  });
+});
+
 describe('opening', () => {
   test('any call opens the session that its metadata names, and its headers say so', async () => {
     const { opened } = await Client.open(new SessionWorld().member(1n));

@@ -1,22 +1,9 @@
 import type { ClusterMember } from '../api/index.ts';
-import {
-  ByteReader,
-  bytesKey,
-  compareBytes,
-  DecodeError,
-  type StoreEntry,
-  utf8Bytes,
-} from '../lib/index.ts';
+import { bytesKey, compareBytes, DecodeError, utf8Bytes } from '../lib/index.ts';
 import { id, int, MessageType } from './codec.ts';
 import { bucketRows } from './key-bucket.ts';
 import { KEY_VALUE } from './messages/common.ts';
-import {
-  type ChangeId,
-  changeIdOf,
-  type HistorySpan,
-  readHistorySpan,
-  type StateRows,
-} from './state-rows.ts';
+import type { Change, ChangeId, HistorySpan, StateRows } from './state-rows.ts';
 
 /*
  * The file of an etcd 3.4, bucket by bucket; 64-bit numbers are big-endian.
@@ -46,8 +33,6 @@ export interface DatabaseBucket {
 /** A state that does not change while it is read. */
 export interface DatabaseState {
   readonly rows: StateRows;
-  /** The rows of `leases`, ascending. */
-  readonly leases: () => Iterable<StoreEntry>;
   /** The last entry of the log that is in it. */
   readonly index: number;
   readonly members: readonly ClusterMember[];
@@ -64,8 +49,8 @@ const LEASE = new MessageType('Lease', { ID: id(1), TTL: int(2), RemainingTTL: i
 
 /** All buckets, in the order of their names. */
 export function databaseBuckets(state: DatabaseState): readonly DatabaseBucket[] {
-  const { rows, leases, index, members } = state;
-  const span = readHistorySpan(rows);
+  const { rows, index, members } = state;
+  const { span } = rows;
   const buckets: readonly (readonly [string, Iterable<readonly DatabaseRow[]>])[] = [
     ['alarm', []],
     ['auth', []],
@@ -73,7 +58,7 @@ export function databaseBuckets(state: DatabaseState): readonly DatabaseBucket[]
     ['authUsers', []],
     ['cluster', [[row('clusterVersion', utf8Bytes(CLUSTER_VERSION))]]],
     ['key', keyBatches(rows, span)],
-    ['lease', inBatches(leases(), leaseRow)],
+    ['lease', leaseBatches(rows)],
     ['members', [members.map(memberRow).sort(byKey)]],
     ['members_removed', []],
     ['meta', [metaRows(index, span)]],
@@ -87,18 +72,17 @@ function* keyBatches(rows: StateRows, span: HistorySpan): Generator<readonly Dat
   while (next !== null) {
     const from: ChangeId = next;
     next = null;
-    const page: StateRows = {
-      get: (table, key) => rows.get(table, key),
+    const page: Pick<StateRows, 'history'> = {
       *history(start) {
         let looked = 0;
         let bytes = 0;
         for (const entry of rows.history(start)) {
           if (looked === BATCH_ROWS || bytes >= BATCH_BYTES) {
-            next = changeIdOf(entry.key);
+            next = entry.id;
             return;
           }
           looked++;
-          bytes += entry.value.length;
+          bytes += entry.change.key.length + (entry.change.after?.value.length ?? 0);
           yield entry;
         }
       },
@@ -107,25 +91,16 @@ function* keyBatches(rows: StateRows, span: HistorySpan): Generator<readonly Dat
   }
 }
 
-function* inBatches(
-  entries: Iterable<StoreEntry>,
-  make: (entry: StoreEntry) => DatabaseRow,
-): Generator<readonly DatabaseRow[]> {
+function* leaseBatches(rows: StateRows): Generator<readonly DatabaseRow[]> {
   let batch: DatabaseRow[] = [];
-  for (const entry of entries) {
-    batch.push(make(entry));
+  for (const { lease: ID, ttlMs } of rows.leases()) {
+    const value = LEASE.encode({ ID, TTL: Math.ceil(ttlMs / 1_000) });
+    batch.push({ key: uint64Bytes(ID), value });
     if (batch.length < BATCH_ROWS) continue;
     yield batch;
     batch = [];
   }
   yield batch;
-}
-
-/** A row of `leases` has the id for its key, and begins with the time to live. docs/STATE.md */
-function leaseRow({ key, value }: StoreEntry): DatabaseRow {
-  const ttlMs = new ByteReader(value).varint();
-  const ID = new DataView(key.buffer, key.byteOffset, key.byteLength).getBigUint64(0);
-  return { key: key.slice(), value: LEASE.encode({ ID, TTL: Math.ceil(ttlMs / 1_000) }) };
 }
 
 function memberRow({ memberId, name, peerUrls, clientUrls }: ClusterMember): DatabaseRow {
@@ -163,7 +138,7 @@ function byKey(a: DatabaseRow, b: DatabaseRow): number {
   return compareBytes(a.key, b.key);
 }
 
-function uint64Bytes(value: number): Uint8Array {
+function uint64Bytes(value: number | bigint): Uint8Array {
   const bytes = new Uint8Array(8);
   new DataView(bytes.buffer).setBigUint64(0, BigInt(value));
   return bytes;
@@ -172,17 +147,7 @@ function uint64Bytes(value: number): Uint8Array {
 // ── reading ────────────────────────────────────────────────────────────────────────────────────
 
 /** A change of a key, from a row of bucket `key`; bytes are views of the row. */
-export interface DatabaseChange extends ChangeId {
-  readonly key: Uint8Array;
-  /** What it made of the key; null when it deleted it. */
-  readonly after: {
-    readonly createRevision: number;
-    readonly version: number;
-    /** Null for none. */
-    readonly lease: bigint | null;
-    readonly value: Uint8Array;
-  } | null;
-}
+export interface DatabaseChange extends ChangeId, Change {}
 
 /** @throws DecodeError when it is no such row, or contradicts itself. */
 export function readChangeRow({ key, value }: DatabaseRow): DatabaseChange {

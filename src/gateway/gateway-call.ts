@@ -5,7 +5,9 @@ import {
   type GrpcMethod,
   type GrpcStream,
   type GrpcStreamHandlers,
+  parseTimeoutMs,
 } from '../grpc/index.ts';
+import type { Clock, Timer } from '../io/index.ts';
 import type { HttpExchange, HttpHandlers } from './exchange.ts';
 import { fromJson, toJson } from './json-codec.ts';
 import { JsonSplitter } from './json-splitter.ts';
@@ -18,6 +20,7 @@ export interface GatewayCallParts {
   readonly path: string;
   readonly types: EtcdExchange;
   readonly method: GrpcMethod;
+  readonly clock: Clock;
   readonly onDefect: (error: Error) => void;
   readonly limits: GatewayLimits;
 }
@@ -35,7 +38,8 @@ type Handlers = Partial<GrpcStreamHandlers>;
  *      └──── answer of a unary method, or a refusal ───▲
  */
 export class GatewayCall implements GrpcCall, GrpcStream, HttpHandlers {
-  readonly timeoutMs = null;
+  /** By header `Grpc-Timeout`, in which the gateway of etcd looks for it too. */
+  timeoutMs: number | null = null;
   readonly #parts: GatewayCallParts;
   readonly #splitter: JsonSplitter;
   #state: 'silent' | 'streaming' | 'ended' = 'silent';
@@ -48,20 +52,28 @@ export class GatewayCall implements GrpcCall, GrpcStream, HttpHandlers {
   #hasEnded = false;
   #isClosed = false;
   readonly #controller = new AbortController();
+  #deadline: Timer | null = null;
 
   constructor(parts: GatewayCallParts) {
     this.#parts = parts;
     this.#splitter = new JsonSplitter(parts.limits.messageBytesMax);
   }
 
-  /** Lets a method begin that takes requests as they come. */
+  /** Starts the clock, and lets a method begin that takes requests as they come. */
   start(): void {
-    const { method } = this.#parts;
-    if (method.type === 'bidi') {
-      this.#guard(() => {
-        this.#handlers = method.open(this, this);
-      });
-    }
+    const { method, exchange, clock } = this.#parts;
+    this.#guard(() => {
+      this.timeoutMs = parseTimeoutMs(exchange.header('grpc-timeout'));
+      if (this.timeoutMs !== null) {
+        this.#deadline = clock.setTimer(this.timeoutMs, () => this.#expire());
+      }
+      if (method.type === 'bidi') this.#handlers = method.open(this, this);
+    });
+  }
+
+  #expire(): void {
+    this.end(new GrpcError('DEADLINE_EXCEEDED', 'context deadline exceeded'));
+    this.#controller.abort();
   }
 
   // ── the call, as the method sees it ──────────────────────────────────────────────────────────
@@ -170,6 +182,7 @@ export class GatewayCall implements GrpcCall, GrpcStream, HttpHandlers {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#state = 'ended';
+    this.#deadline?.cancel();
     this.#controller.abort();
     this.#guard(() => this.#handlers.onClosed?.());
   }

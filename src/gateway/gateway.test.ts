@@ -235,6 +235,53 @@ test('an election has a leader that can be observed', async () => {
   expect((await ask('election/leader', { name: b64('e') })).body).toMatchObject({ code: 2 });
 });
 
+describe('a deadline', () => {
+  const within = (timeout: string) => ({ headers: { 'grpc-timeout': timeout } });
+
+  test('ends a call that waits, with 504, and the waiting', async () => {
+    const held = (await ask('lock/lock', { name: b64('slow') })).body as { key: string };
+    const late = await ask('lock/lock', { name: b64('slow') }, within('50m'));
+    expect([late.status, late.body]).toEqual([
+      504,
+      { error: 'context deadline exceeded', message: 'context deadline exceeded', code: 4 },
+    ]);
+    // Who gave up has left the queue.
+    const queued = { key: b64('slow/'), range_end: b64('slow0'), count_only: true };
+    await expect
+      .poll(async () => (await ask('kv/range', queued)).body)
+      .toMatchObject({ count: '1' });
+    await ask('lock/unlock', { key: held.key });
+  });
+
+  test('ends a stream with an error behind what was said', async () => {
+    const headers = { 'grpc-timeout': '100m' };
+    const watch = await ask('watch', { create_request: { key: b64('w') } }, { headers });
+    expect(watch.body).toMatchObject([
+      { result: { created: true } },
+      { error: { grpc_code: 4, http_code: 504, message: 'context deadline exceeded' } },
+    ]);
+  });
+
+  test('that is far away changes nothing, and one that is none is refused', async () => {
+    expect((await ask('kv/range', { key: b64('k') }, within('1H'))).status).toBe(200);
+    expect((await ask('kv/range', { key: b64('k') }, within('soon'))).status).toBe(400);
+  });
+});
+
+test('a session is closed by a header', async () => {
+  const opened = await ask('maintenance/status', {}, { headers: { 'quorate-session-open': 'x' } });
+  const token = `${opened.headers['quorate-session']}`;
+  const closed = await ask(
+    'maintenance/status',
+    {},
+    { headers: { 'quorate-session-close': token } },
+  );
+  expect([closed.status, closed.headers['quorate-session-close']]).toEqual([200, token]);
+  const headers = { 'quorate-session': token, 'quorate-seq': '1' };
+  const late = await ask('kv/put', { key: b64('late') }, { headers });
+  expect(late.headers['quorate-code']).toBe('SESSION_EXPIRED');
+});
+
 test('writes of a session are executed once, by headers', async () => {
   const opened = await ask(
     'maintenance/status',

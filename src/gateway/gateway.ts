@@ -1,5 +1,6 @@
 import { EMPTY_EXCHANGE, ETCD_EXCHANGES } from '../etcd/index.ts';
 import type { GrpcMethod } from '../grpc/index.ts';
+import type { Clock } from '../io/index.ts';
 import type { HttpExchange } from './exchange.ts';
 import { GatewayCall } from './gateway-call.ts';
 import { GATEWAY_LIMITS, type GatewayLimits } from './limits.ts';
@@ -8,6 +9,7 @@ import { ROUTES } from './routes.ts';
 export interface GatewayOptions {
   /** By path: `/package.Service/Method`. */
   readonly methods: ReadonlyMap<string, GrpcMethod>;
+  readonly clock: Clock;
   /** Something else than a GrpcError was thrown: a bug of ours. */
   readonly onDefect: (error: Error) => void;
   /** Default GATEWAY_LIMITS. */
@@ -19,8 +21,8 @@ export interface Gateway {
   handle(exchange: HttpExchange): void;
 }
 
-export function createGateway({ methods, onDefect, limits }: GatewayOptions): Gateway {
-  const context = { onDefect, limits: { ...GATEWAY_LIMITS, ...limits } };
+export function createGateway({ methods, clock, onDefect, limits }: GatewayOptions): Gateway {
+  const context = { clock, onDefect, limits: { ...GATEWAY_LIMITS, ...limits } };
   return {
     handle(exchange) {
       const path = ROUTES.get(exchange.path);

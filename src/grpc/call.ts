@@ -13,7 +13,7 @@ import type { Inflater } from './inflater.ts';
 import type { GrpcLimits } from './limits.ts';
 import { MessageReader, writePrefix } from './message-reader.ts';
 import type { GrpcCall, GrpcMethod, GrpcStream, GrpcStreamHandlers } from './method.ts';
-import { clientStreamHandlers, serverStreamHandlers, unaryHandlers } from './method-adapters.ts';
+import { clientStreamHandlers, serverStreamHandlers, UnaryHandlers } from './method-adapters.ts';
 import { GrpcError } from './status.ts';
 
 /** What all calls of a server share. */
@@ -84,13 +84,15 @@ export class ServerCall implements GrpcCall, GrpcStream, StreamHandlers {
     if (!isGrpcContentType(this.metadata('content-type'))) {
       return this.#refuse(REFUSALS.unsupportedMediaType);
     }
-    this.#guard(() => {
+    try {
       const method = this.#context.methods.get(head.path);
       if (method === undefined) throw new GrpcError('UNIMPLEMENTED', 'unknown method');
       this.timeoutMs = parseTimeoutMs(this.metadata('grpc-timeout'));
       this.#startDeadline();
       this.#handlers = this.#open(method);
-    });
+    } catch (error) {
+      this.fail(error);
+    }
   }
 
   metadata(name: string): string | null {
@@ -157,15 +159,17 @@ export class ServerCall implements GrpcCall, GrpcStream, StreamHandlers {
   onData(bytes: Uint8Array): void {
     if (this.#response === 'ended') return;
     this.#reader.push(bytes);
-    this.#guard(() => this.#readMessages());
+    this.#readMessages();
   }
 
   onEnd(): void {
     if (this.#response === 'ended') return;
-    this.#guard(() => {
+    try {
       this.#reader.end();
       this.#handlers.onEnd();
-    });
+    } catch (error) {
+      this.fail(error);
+    }
   }
 
   onDrain(): void {
@@ -182,6 +186,8 @@ export class ServerCall implements GrpcCall, GrpcStream, StreamHandlers {
     this.#response = 'ended';
     this.#deadline?.cancel();
     this.#controller?.abort();
+    // Whoever has a single answer to give keeps nothing that would have to go.
+    if (this.#handlers instanceof UnaryHandlers) return;
     // Not from within a call of the method's own, such as `end`.
     process.nextTick(() => {
       const handlers = this.#handlers;
@@ -204,25 +210,28 @@ export class ServerCall implements GrpcCall, GrpcStream, StreamHandlers {
   }
 
   #open(method: GrpcMethod): GrpcStreamHandlers {
-    const parts = { call: this, stream: this, fail: (error: unknown) => this.#fail(error) };
     switch (method.type) {
       case 'unary':
-        return unaryHandlers(method, parts);
+        return new UnaryHandlers(method, this);
       case 'clientStream':
-        return clientStreamHandlers(method, parts);
+        return clientStreamHandlers(method, this);
       case 'serverStream':
-        return serverStreamHandlers(method, parts);
+        return serverStreamHandlers(method, this);
       case 'bidi':
         return method.open(this, this);
     }
   }
 
   #readMessages(): void {
-    while (!this.#isPaused && !this.#isInflating && this.#response !== 'ended') {
-      const message = this.#reader.next();
-      if (message === null) return;
-      if (this.#reader.isCompressed) this.#inflate(message);
-      else this.#handlers.onMessage(message);
+    try {
+      while (!this.#isPaused && !this.#isInflating && this.#response !== 'ended') {
+        const message = this.#reader.next();
+        if (message === null) return;
+        if (this.#reader.isCompressed) this.#inflate(message);
+        else this.#handlers.onMessage(message);
+      }
+    } catch (error) {
+      this.fail(error);
     }
   }
 
@@ -249,7 +258,7 @@ export class ServerCall implements GrpcCall, GrpcStream, StreamHandlers {
 
   /** Goes on with what has waited: first messages that are here, then what the stream holds. */
   #continue(): void {
-    this.#guard(() => this.#readMessages());
+    this.#readMessages();
     if (!this.#isPaused && !this.#isInflating) this.#stream.resume();
   }
 
@@ -258,11 +267,12 @@ export class ServerCall implements GrpcCall, GrpcStream, StreamHandlers {
     try {
       run();
     } catch (error) {
-      this.#fail(error);
+      this.fail(error);
     }
   }
 
-  #fail(error: unknown): void {
+  /** Ends the call with what was thrown. */
+  fail(error: unknown): void {
     if (error instanceof GrpcError) {
       this.end(error);
       return;

@@ -9,6 +9,8 @@
  *
  * A malformed or hostile client costs its own connection and nothing else; docs/HTTP2.md says how.
  */
+
+export { parseTimeoutMs } from './headers.ts';
 export { type HeaderList, headerList } from './hpack/index.ts';
 export type { Http2Stream, StreamHandlers, Wire } from './http2/index.ts';
 export { GRPC_LIMITS, type GrpcLimits } from './limits.ts';

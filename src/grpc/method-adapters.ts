@@ -10,43 +10,68 @@ import { GrpcError } from './status.ts';
 
 /* The other kinds of methods as bidirectional streams, which they are on the wire. */
 
-/** Where the rejections of a method go. */
-type Fail = (error: unknown) => void;
+/** A call with its stream, as all of these need it. */
+interface Exchange extends GrpcCall, GrpcStream {
+  /** Ends the call with what was thrown, or rejected. */
+  fail(error: unknown): void;
+}
 
-/** One request, one response. */
-export function unaryHandlers(
-  method: GrpcUnaryMethod,
-  { call, stream, fail }: { call: GrpcCall; stream: GrpcStream; fail: Fail },
-): GrpcStreamHandlers {
-  return singleRequest((request) => answer(method.handle(request, call), stream, fail));
+/** One request, one response. A class without closures: there is one for every such call. */
+export class UnaryHandlers implements GrpcStreamHandlers {
+  readonly #method: GrpcUnaryMethod;
+  readonly #exchange: Exchange;
+  #request: Uint8Array | null = null;
+
+  constructor(method: GrpcUnaryMethod, exchange: Exchange) {
+    this.#method = method;
+    this.#exchange = exchange;
+  }
+
+  onMessage(message: Uint8Array): void {
+    this.#request = onlyRequest(this.#request, message);
+  }
+
+  onEnd(): void {
+    const request = demandRequest(this.#request);
+    this.#request = null;
+    answer(this.#method.handle(request, this.#exchange), this.#exchange);
+  }
+
+  onClosed(): void {}
+
+  onStopping(): void {}
 }
 
 /** Requests in, one response. */
 export function clientStreamHandlers(
   method: GrpcClientStreamMethod,
-  { call, stream, fail }: { call: GrpcCall; stream: GrpcStream; fail: Fail },
+  exchange: Exchange,
 ): GrpcStreamHandlers {
-  const handlers = method.open(call, stream);
+  const handlers = method.open(exchange, exchange);
   return {
     onMessage: (message) => handlers.onMessage(message),
-    onEnd: () => answer(handlers.respond(), stream, fail),
+    onEnd: () => answer(handlers.respond(), exchange),
     onClosed: () => handlers.onClosed(),
     onStopping: () => handlers.onStopping(),
   };
 }
 
-/** One request in, responses out. */
+/** One request in, responses out; it begins when the client has ended its side. */
 export function serverStreamHandlers(
   method: GrpcServerStreamMethod,
-  { call, stream }: { call: GrpcCall; stream: GrpcStream },
+  exchange: Exchange,
 ): GrpcStreamHandlers {
+  let request: Uint8Array | null = null;
   let handlers: ReturnType<GrpcServerStreamMethod['open']> | null = null;
   let isStopping = false;
   return {
-    ...singleRequest((request) => {
-      handlers = method.open(request, call, stream);
+    onMessage(message) {
+      request = onlyRequest(request, message);
+    },
+    onEnd() {
+      handlers = method.open(demandRequest(request), exchange, exchange);
       if (isStopping) handlers.onStopping();
-    }),
+    },
     onDrain: () => handlers?.onDrain?.(),
     onClosed: () => handlers?.onClosed(),
     onStopping() {
@@ -56,28 +81,26 @@ export function serverStreamHandlers(
   };
 }
 
-/** Takes exactly one request, and runs it when the client has ended its side. */
-function singleRequest(run: (request: Uint8Array) => void): GrpcStreamHandlers {
-  let request: Uint8Array | null = null;
-  return {
-    onMessage(message) {
-      if (request !== null) throw new GrpcError('UNIMPLEMENTED', 'more than one request');
-      request = message;
-    },
-    onEnd() {
-      if (request === null) throw new GrpcError('UNIMPLEMENTED', 'no request');
-      run(request);
-    },
-    onClosed() {},
-    onStopping() {},
-  };
+/** @throws GrpcError when there was one before. */
+function onlyRequest(earlier: Uint8Array | null, message: Uint8Array): Uint8Array {
+  if (earlier !== null) throw new GrpcError('UNIMPLEMENTED', 'more than one request');
+  return message;
 }
 
-function answer(promise: Promise<Uint8Array>, stream: GrpcStream, fail: Fail): void {
-  promise
-    .then((response) => {
-      stream.send(response);
-      stream.end(null);
-    })
-    .catch(fail);
+/** @throws GrpcError when the client ended its side without one. */
+function demandRequest(request: Uint8Array | null): Uint8Array {
+  if (request === null) throw new GrpcError('UNIMPLEMENTED', 'no request');
+  return request;
+}
+
+function answer(promise: Promise<Uint8Array>, exchange: Exchange): void {
+  const fail = (error: unknown): void => exchange.fail(error);
+  promise.then((response) => {
+    try {
+      exchange.send(response);
+      exchange.end(null);
+    } catch (error) {
+      fail(error);
+    }
+  }, fail);
 }

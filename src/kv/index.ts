@@ -12,6 +12,7 @@
  *   position.ts        how far a state goes, readable from its rows alone; the format's version
  *   import.ts          a state from the history of another store
  *   census.ts          what a state holds, counted and hashed from its rows alone
+ *   state-view.ts      the same for who reads what it holds
  *   tables.ts          the tables with their incremental hash; docs/STATE.md draws the rows
  */
 export { StateCensus, type StateRow, type StateTotals } from './census.ts';
@@ -25,3 +26,4 @@ export {
   StateFormatError,
 } from './position.ts';
 export { type CommandBatch, KvStateMachine } from './state-machine.ts';
+export { StateView } from './state-view.ts';

@@ -25,6 +25,13 @@ function ask(kv: Harness, query: Query['query']): Answer {
   return decodeAnswer(kv.machine.query({ serializable: true, query }));
 }
 
+/** What a lease has left when so much of log time has passed since the start, and no entry came. */
+function leftAfter(kv: Harness, lease: bigint, passedMs: number): unknown {
+  const query = { type: 'leaseTimeToLive', lease, keys: false } as const;
+  const answer = kv.machine.query({ serializable: true, query }, START_MS + passedMs);
+  return readable(decodeAnswer(answer));
+}
+
 function timeToLive(kv: Harness, lease: bigint): unknown {
   return readable(ask(kv, { type: 'leaseTimeToLive', lease, keys: true }));
 }
@@ -200,6 +207,17 @@ describe('expiry', () => {
     expect(kv.value('a')).toBeNull();
     expect(kv.machine).toMatchObject({ revision: 3, leases: 0, nextLeaseDeadlineMs: null });
     expect(keepAlive(kv, 1n)).toMatchObject(NOT_FOUND);
+  });
+
+  test('what is left is counted down between entries, and nothing less than one ends it', () => {
+    const kv = new Harness();
+    grant(kv, 1n);
+    expect(leftAfter(kv, 1n, 4_000)).toMatchObject({ remainingMs: 6_000 });
+    expect(leftAfter(kv, 1n, 20_000)).toMatchObject({ remainingMs: 0, ttlMs: 10_000 });
+    at(kv, 1_000);
+    expect(leftAfter(kv, 1n, 500), 'log time never runs back').toMatchObject({
+      remainingMs: 9_000,
+    });
   });
 
   test('a keep-alive that is answered gives the full time from its entry on', () => {

@@ -161,10 +161,15 @@ export class Leases {
     this.#count--;
   }
 
-  /** @throws KvError LEASE_NOT_FOUND. */
-  timeToLive(id: bigint): Pick<LeaseTimeToLiveResult, 'remainingMs' | 'ttlMs'> {
+  /**
+   * At `nowMs`, a log time that may be later than that of the last entry: until an entry says that
+   * a lease is over, it is there, with no time left.
+   * @throws KvError LEASE_NOT_FOUND.
+   */
+  timeToLive(id: bigint, nowMs: number): Pick<LeaseTimeToLiveResult, 'remainingMs' | 'ttlMs'> {
     const lease = this.#find(id);
-    return { remainingMs: this.#deadlineOf(lease) - this.#logTimeMs, ttlMs: lease.ttlMs };
+    const leftMs = this.#deadlineOf(lease) - Math.max(this.#logTimeMs, nowMs);
+    return { remainingMs: Math.max(leftMs, 0), ttlMs: lease.ttlMs };
   }
 
   /** Ids of those that are not over, ascending. */
@@ -217,7 +222,8 @@ function attachmentsOf(id: bigint): KeyRange {
   return { from: leaseKey(id), to: id === LEASE_MAX ? null : leaseKey(id + 1n) };
 }
 
-function readLease(row: Uint8Array): Lease {
+/** A row of `leases`. */
+export function readLease(row: Uint8Array): Lease {
   const reader = new ByteReader(row);
   const ttlMs = reader.varint();
   const renewedMs = reader.varint();

@@ -64,8 +64,13 @@ function stateAt(tables: Tables, now: KeyState, revision: number): KeyState {
   return state;
 }
 
+/** Where the rows of `history` are. */
+interface HistoryRows {
+  get(table: 'history', key: Uint8Array): Uint8Array | null;
+}
+
 /** A change that must be there; views of its row. */
-export function changeAt(tables: Tables, id: ChangeId): Change {
+export function changeAt(tables: HistoryRows, id: ChangeId): Change {
   return readChange(rowAt(tables, id));
 }
 
@@ -74,7 +79,7 @@ export function valueAt(tables: Tables, id: ChangeId): Uint8Array {
   return readValue(rowAt(tables, id));
 }
 
-function rowAt(tables: Tables, id: ChangeId): Uint8Array {
+function rowAt(tables: HistoryRows, id: ChangeId): Uint8Array {
   const row = tables.get('history', changeKey(id));
   assert(row !== null, 'change is not in the history', { id });
   return row;

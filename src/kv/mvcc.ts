@@ -22,12 +22,13 @@ import { keysAt, valueAt } from './mvcc-past.ts';
 import { type FoundKey, select } from './range.ts';
 import {
   ABSENT,
+  CHANGE_KEY_BYTES,
   type ChangeId,
-  changeKey,
   type KeyRow,
   type KeyState,
   readChangeId,
   readKeyRow,
+  setChangeKey,
   writeChangeId,
   writeDeletion,
   writeKeyRow,
@@ -60,6 +61,7 @@ export class Mvcc {
   readonly #limits: KvLimits;
   readonly #leases: Leases;
   readonly #row = new ByteWriter();
+  readonly #changeKey = new Uint8Array(CHANGE_KEY_BYTES);
   #revision: number;
   /** Changes of the command in progress; each makes a sub-revision. */
   #changes = 0;
@@ -297,7 +299,7 @@ export class Mvcc {
     const row = this.#row;
     row.clear();
     writeDeletion(row, key, { revision: modRevision, sub: modSub });
-    this.#tables.put('history', changeKey(change), row.view(), null);
+    this.#putChange(change);
     row.clear();
     writeChangeId(row, change);
     this.#tables.put('deleted', key, row.view(), null);
@@ -322,10 +324,16 @@ export class Mvcc {
     writeUpdate(row, { key, before: state, after });
     row.raw(head);
     row.raw(tail);
-    this.#tables.put('history', changeKey(change), row.view(), null);
+    this.#putChange(change);
     row.clear();
     writeKeyRow(row, after);
     this.#tables.put('keys', key, row.view(), old);
+  }
+
+  /** Puts the row that was written to the end of the history. */
+  #putChange(change: ChangeId): void {
+    setChangeKey(this.#changeKey, change);
+    this.#tables.put('history', this.#changeKey, this.#row.view(), null);
   }
 
   /** What a key that is to be created was before; a deleted one is no longer one. */

@@ -51,6 +51,20 @@ describe('RowSetHash', () => {
     );
   });
 
+  test('a row that is replaced is one taken away and another added', () => {
+    const both = fc.tuple(row, fc.uint8Array({ maxLength: 40 }));
+    fc.assert(
+      fc.property(both, ([[table, key, was], value]) => {
+        const replaced = new RowSetHash();
+        replaced.add(table, key, was);
+        replaced.replace(table, key, { was, value });
+        const added = new RowSetHash();
+        added.add(table, key, value);
+        expect(replaced.toString()).toBe(added.toString());
+      }),
+    );
+  });
+
   test('no row of zeros counts for nothing, or as much as one of another table', () => {
     const seen = new Set([new RowSetHash().toString()]);
     for (let table = 1; table <= 30; table++) {

@@ -11,6 +11,12 @@ const C2 = 0xab0e9789;
 const C3 = 0x38b34ae5;
 const C4 = 0xa1e38b93;
 
+/** What becomes of a row: its value so far, and the new one. */
+export interface RowChange {
+  readonly was: Uint8Array;
+  readonly value: Uint8Array;
+}
+
 /**
  * A hash of a set of rows that is kept up to date by adding and taking away single rows: the sum,
  * lane by lane modulo 2^32, of a 128-bit hash of each (table, key, value). Equal sets have equal
@@ -20,17 +26,25 @@ const C4 = 0xa1e38b93;
  */
 export class RowSetHash {
   readonly #sum = new Int32Array(4);
+  readonly #key = new Int32Array(4);
   readonly #row = new Int32Array(4);
 
   /** `table`: its number, ≥ 1. */
   add(table: number, key: Uint8Array, value: Uint8Array): void {
-    this.#hashRow(table, key, value);
-    for (let i = 0; i < 4; i++) this.#sum[i] = (this.#sum[i] as number) + (this.#row[i] as number);
+    this.#hashKey(table, key);
+    this.#addRow(value);
   }
 
   remove(table: number, key: Uint8Array, value: Uint8Array): void {
-    this.#hashRow(table, key, value);
-    for (let i = 0; i < 4; i++) this.#sum[i] = (this.#sum[i] as number) - (this.#row[i] as number);
+    this.#hashKey(table, key);
+    this.#removeRow(value);
+  }
+
+  /** A row's value changes from `was`. */
+  replace(table: number, key: Uint8Array, { was, value }: RowChange): void {
+    this.#hashKey(table, key);
+    this.#removeRow(was);
+    this.#addRow(value);
   }
 
   /** 32 hexadecimal digits. */
@@ -56,10 +70,26 @@ export class RowSetHash {
    * `table` ≥ 1. The key's hash seeds the value's, so that no byte can move from one to the other.
    * Zeros hash to 0 if the seed is their number: seeds are larger than any row is long.
    */
-  #hashRow(table: number, key: Uint8Array, value: Uint8Array): void {
-    this.#row.fill(Math.imul(table, SEED_STEP));
-    absorb(this.#row, key);
+  #hashKey(table: number, key: Uint8Array): void {
+    const seed = Math.imul(table, SEED_STEP);
+    // Loops, as `fill` and `set` of so few lanes cost more than they do.
+    for (let i = 0; i < 4; i++) this.#key[i] = seed;
+    absorb(this.#key, key);
+  }
+
+  #hashValue(value: Uint8Array): void {
+    for (let i = 0; i < 4; i++) this.#row[i] = this.#key[i] as number;
     absorb(this.#row, value);
+  }
+
+  #addRow(value: Uint8Array): void {
+    this.#hashValue(value);
+    for (let i = 0; i < 4; i++) this.#sum[i] = (this.#sum[i] as number) + (this.#row[i] as number);
+  }
+
+  #removeRow(value: Uint8Array): void {
+    this.#hashValue(value);
+    for (let i = 0; i < 4; i++) this.#sum[i] = (this.#sum[i] as number) - (this.#row[i] as number);
   }
 }
 

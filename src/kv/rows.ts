@@ -143,11 +143,18 @@ function readBefore(reader: ByteReader, flags: number): KeyState {
 }
 
 /** Key of a change in `history`: in order of revision, then of sub. */
-export function changeKey({ revision, sub }: ChangeId): Uint8Array {
-  const key = new Uint8Array(12);
+export function changeKey(id: ChangeId): Uint8Array {
+  const key = new Uint8Array(CHANGE_KEY_BYTES);
+  setChangeKey(key, id);
+  return key;
+}
+
+export const CHANGE_KEY_BYTES = 12;
+
+/** The same, into bytes that are there. */
+export function setChangeKey(key: Uint8Array, { revision, sub }: ChangeId): void {
   writeUint64(key, 0, revision);
   writeUint32(key, 8, sub);
-  return key;
 }
 
 /** The change whose key in `history` this is. */
@@ -222,6 +229,7 @@ function writeUint32(bytes: Uint8Array, at: number, value: number): void {
 }
 
 function readUint32(bytes: Uint8Array, at: number): number {
-  const [a = 0, b = 0, c = 0, d = 0] = bytes.subarray(at, at + 4);
-  return ((a << 24) | (b << 16) | (c << 8) | d) >>> 0;
+  const high = ((bytes[at] as number) << 8) | (bytes[at + 1] as number);
+  const low = ((bytes[at + 2] as number) << 8) | (bytes[at + 3] as number);
+  return high * 0x1_0000 + low;
 }

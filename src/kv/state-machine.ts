@@ -173,9 +173,12 @@ export class KvStateMachine {
     return answers;
   }
 
-  /** Answers a query from the state after the last batch: an encoded `Answer`. Changes nothing. */
-  query(query: Query): Uint8Array {
-    return encodeAnswer(answerOf(() => this.#read(query)));
+  /**
+   * Answers a query from the state after the last batch: an encoded `Answer`. Changes nothing.
+   * @param nowMs log time now, as far as this member knows: for what is counted down till the next
+   */
+  query(query: Query, nowMs: number = this.#logTimeMs): Uint8Array {
+    return encodeAnswer(answerOf(() => this.#read(query, nowMs)));
   }
 
   /**
@@ -187,17 +190,19 @@ export class KvStateMachine {
     return this.#mvcc.changes(request);
   }
 
-  #read({ serializable, query }: Query): Answer {
+  #read({ serializable, query }: Query, nowMs: number): Answer {
     refuse(validateQuery({ serializable, query }));
     const { revision } = this.#mvcc;
     this.#mvcc.begin();
     switch (query.type) {
       case 'range':
         return this.#mvcc.range(query);
+      case 'txn':
+        return executeTxn(this.#mvcc, query);
       case 'resolve':
         return this.#sessions.resolve(query);
       case 'leaseTimeToLive': {
-        const times = this.#leases.timeToLive(query.lease);
+        const times = this.#leases.timeToLive(query.lease, nowMs);
         const keys = query.keys ? this.#mvcc.attachedKeys(query.lease) : [];
         return { type: 'leaseTimeToLive', revision, ...times, keys };
       }

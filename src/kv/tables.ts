@@ -58,8 +58,8 @@ export class Tables {
   /** `was`: the row so far; null for a new one. */
   put(table: TableName, key: Uint8Array, row: Uint8Array, was: Uint8Array | null): void {
     this.#journal?.push({ table, key: key.slice(), was: was?.slice() ?? null });
-    if (was !== null) this.#hash.remove(HASHED_TABLES[table], key, was);
-    this.#hash.add(HASHED_TABLES[table], key, row);
+    if (was === null) this.#hash.add(HASHED_TABLES[table], key, row);
+    else this.#hash.replace(HASHED_TABLES[table], key, { was, value: row });
     this.#store.put(table, key, row);
   }
 

@@ -4,7 +4,15 @@
  * Node, no clock, no I/O.
  */
 export { assert, InvariantViolation, unreachable } from './assert.ts';
-export { bytesKey, compareBytes, concatBytes, EMPTY_BYTES, equalBytes, hex } from './bytes.ts';
+export {
+  bytesKey,
+  compareBytes,
+  concatBytes,
+  copyBytes,
+  EMPTY_BYTES,
+  equalBytes,
+  hex,
+} from './bytes.ts';
 export { type Deferred, deferred } from './deferred.ts';
 export type { KeySpan, OrderedStore, RangeSpan, StoreEntry } from './ordered-store.ts';
 export { Prng } from './prng.ts';

@@ -31,6 +31,19 @@ describe('ProtoWriter', () => {
     expect(hex(inner)).toBe('1a03089601');
   });
 
+  test("writes 64 bits as a varint: of a negative number, its two's complement", () => {
+    const check = fc.property(fc.bigInt({ min: -(2n ** 63n), max: 2n ** 64n - 1n }), (value) => {
+      const bytes = written((w) => w.uint64Always(1, value));
+      const found = new ProtoReader(bytes, 0);
+      expect(found.next()).toBe(true);
+      expect(found.uint64()).toBe(BigInt.asUintN(64, value));
+      expect(found.next()).toBe(false);
+      const bits = BigInt.asUintN(64, value).toString(2).length;
+      expect(bytes).toHaveLength(1 + Math.ceil(bits / 7));
+    });
+    fc.assert(check, CHECK);
+  });
+
   test('leaves defaults out, and writes them where Always is in the name', () => {
     const defaults = written((w) => {
       w.uint(1, 0);

@@ -13,12 +13,10 @@ export class DecodeError extends Error {
 /** Reads what `ByteWriter` wrote. Every read is bounds-checked; bad input throws `DecodeError`. */
 export class ByteReader {
   readonly #bytes: Uint8Array;
-  readonly #view: DataView;
   #offset = 0;
 
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
   /** Next byte to read. */
@@ -32,19 +30,25 @@ export class ByteReader {
   }
 
   u8(): number {
-    return this.#view.getUint8(this.#advance(1));
+    return this.#bytes[this.#advance(1)] as number;
   }
 
   u32(): number {
-    return this.#view.getUint32(this.#advance(4), true);
+    return this.#u32At(this.#advance(4));
   }
 
   u64(): bigint {
-    return this.#view.getBigUint64(this.#advance(8), true);
+    const start = this.#advance(8);
+    return (BigInt(this.#u32At(start + 4)) << 32n) | BigInt(this.#u32At(start));
   }
 
   /** An integer in 0 … 2^53 − 1. */
   varint(): number {
+    const first = this.#bytes[this.#offset];
+    if (first !== undefined && first < 0x80) {
+      this.#offset++;
+      return first;
+    }
     let value = 0;
     let scale = 1;
     for (let i = 0; i < 8; i++) {
@@ -92,6 +96,13 @@ export class ByteReader {
   end(): void {
     if (this.remaining !== 0)
       throw new DecodeError(`${this.remaining} bytes too many`, this.#offset);
+  }
+
+  /** Of bytes that are there: a `DataView` would cost more than most of what is read. */
+  #u32At(at: number): number {
+    const bytes = this.#bytes;
+    const high = ((bytes[at + 3] as number) << 8) | (bytes[at + 2] as number);
+    return high * 0x1_0000 + (((bytes[at + 1] as number) << 8) | (bytes[at] as number));
   }
 
   #advance(length: number): number {

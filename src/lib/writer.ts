@@ -1,6 +1,9 @@
 import { assert } from './assert.ts';
+import { copyBytes } from './bytes.ts';
 
 const CAPACITY_MIN_BYTES = 64;
+/** Up to here numbers are shifted; beyond it they are divided, which costs more. */
+const UINT31_MAX = 0x7fff_ffff;
 
 /**
  * Writes our own binary formats (log, peer frames) into one growing buffer.
@@ -44,10 +47,10 @@ export class ByteWriter {
     assert(Number.isSafeInteger(value) && value >= 0, 'varint out of range', { value });
     this.#reserve(8);
     let rest = value;
-    while (rest >= 0x80) {
+    for (; rest > UINT31_MAX; rest = Math.floor(rest / 0x80)) {
       this.#bytes[this.#length++] = (rest % 0x80) | 0x80;
-      rest = Math.floor(rest / 0x80);
     }
+    for (; rest >= 0x80; rest >>= 7) this.#bytes[this.#length++] = (rest & 0x7f) | 0x80;
     this.#bytes[this.#length++] = rest;
   }
 
@@ -58,7 +61,7 @@ export class ByteWriter {
   /** Bytes without a length: the reader must know it. */
   raw(bytes: Uint8Array): void {
     this.#reserve(bytes.length);
-    this.#bytes.set(bytes, this.#length);
+    copyBytes(this.#bytes, this.#length, bytes);
     this.#length += bytes.length;
   }
 

@@ -6,6 +6,7 @@
  *
  *   replica.ts            the turn: commands, reads, Readies, time
  *   batch.ts  parked.ts  reads.ts  log-time.ts  ticker.ts     what it holds meanwhile
+ *   notices.ts            what need not be said at once: how far the log is committed
  *   disk-pipeline.ts      Readies to the disk, in order, installations among them
  *   state-keeper.ts       flushes, cuts, transfers; compaction.ts: when, and how much
  *   snapshot-sender.ts    the leader's side of a transfer

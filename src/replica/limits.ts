@@ -8,6 +8,8 @@ export interface ReplicaLimits {
   readonly queuedBytesMax: number;
   /** Reads that wait for their read index or for the state machine to reach it. */
   readonly readsMax: number;
+  /** How long a leader may keep to itself what is committed, when nothing else has to be said. */
+  readonly noticeDelayMs: number;
   /** A disk that has not finished a write for this long ends the process (CockroachDB's figure). */
   readonly diskStalledMs: number;
   /** The same for a flush, which is large. */
@@ -19,6 +21,7 @@ export const REPLICA_LIMITS: ReplicaLimits = {
   commandsMax: 200_000,
   queuedBytesMax: 256 * 1024 * 1024,
   readsMax: 200_000,
+  noticeDelayMs: 1,
   diskStalledMs: 20_000,
   flushStalledMs: 60_000,
 };

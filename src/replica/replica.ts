@@ -24,6 +24,7 @@ import {
   type SnapshotLimits,
 } from './limits.ts';
 import { LogTime } from './log-time.ts';
+import { CommitNotices } from './notices.ts';
 import type { Refusal } from './outcome.ts';
 import { ParkedCommands, type ProposeDone } from './parked.ts';
 import { PendingReads, type ReadDone } from './reads.ts';
@@ -102,6 +103,7 @@ export class Replica {
   readonly #keeper: StateKeeper;
   readonly #ticker: Ticker;
   readonly #logTime: LogTime;
+  readonly #notices: CommitNotices;
   readonly #parked = new ParkedCommands();
   readonly #reads = new PendingReads();
   #queue: { command: Uint8Array; done: ProposeDone }[] = [];
@@ -128,6 +130,11 @@ export class Replica {
       limits: { ...RAFT_LIMITS, ...options.raftLimits },
     });
     this.#logTime = new LogTime(() => clock.nowMs(), stateMachine.logTimeMs);
+    this.#notices = new CommitNotices({
+      clock,
+      delayMs: this.#limits.noticeDelayMs,
+      send: options.send,
+    });
     this.#keeper = this.#openKeeper();
     this.#disk = openDiskPipeline({
       wal,
@@ -305,7 +312,8 @@ export class Replica {
       snapshots.length === 0
         ? messages
         : messages.filter((each) => each.type !== 'installSnapshot');
-    if (others.length > 0) this.#options.send(others);
+    const leaving = this.#notices.sift(others);
+    if (leaving.length > 0) this.#options.send(leaving);
   }
 
   /** A Ready has reached the disk: what it promised may leave now. */
@@ -394,6 +402,7 @@ export class Replica {
   #leadershipChanged(leads: boolean): void {
     if (this.#leads && !leads) {
       this.#keeper.leadershipLost();
+      this.#notices.drop();
       this.#parked.refuseAll({ type: 'leadershipLost', leader: this.#raft.leader });
     }
     this.#leads = leads;
@@ -453,6 +462,7 @@ export class Replica {
     this.#stopped = true;
     this.#ticker.stop();
     this.#keeper.stop();
+    this.#notices.drop();
     const queue = this.#queue;
     this.#queue = [];
     for (const item of queue) item.done({ type: 'stopped' });

@@ -1,7 +1,6 @@
 import type { ClusterMember } from '../api/index.ts';
-import type { EtcdMember, OpenState, StateRows } from '../etcd/index.ts';
-import { EMPTY_BYTES } from '../lib/index.ts';
-import type { DurableStore } from '../store/index.ts';
+import type { EtcdMember, OpenState } from '../etcd/index.ts';
+import { StateView } from '../kv/index.ts';
 import type { MemberInfo, Transport } from '../transport/index.ts';
 import type { ConfiguredMember, ServerConfig } from './config.ts';
 import type { MemberFeed } from './feed.ts';
@@ -50,7 +49,7 @@ export function etcdMember(parts: EtcdMemberParts): EtcdMember {
       status: service.status,
     },
     feed,
-    rows: () => (service.isOpen() ? rowsOf(state.store) : null),
+    rows: () => (service.isOpen() ? new StateView(state.store) : null),
     members,
     openDatabase: parts.openDatabase,
     openState: () => openState(parts, members()),
@@ -69,15 +68,7 @@ async function openState(
   if (!service.isOpen()) return null;
   if (failure !== null) throw failure;
   const view = state.store.view();
-  const leases = () => view.range('leases', { from: EMPTY_BYTES, to: null });
-  return { state: { rows: rowsOf(view), leases, members }, close: () => view.close() };
-}
-
-function rowsOf(store: Pick<DurableStore, 'get' | 'range'>): StateRows {
-  return {
-    get: (table, key) => store.get(table, key),
-    history: (from) => store.range('history', { from, to: null }),
-  };
+  return { state: { rows: new StateView(view), members }, close: () => view.close() };
 }
 
 function clusterMember(

@@ -238,6 +238,29 @@ describe('an Execute session', () => {
     expect(drained).toBe(1);
   });
 
+  test('passes on that a query is withdrawn, also when overloaded, until it is answered', () => {
+    const session = open({ inFlightRequestsMax: 2 });
+    const withdraw = (id: number): void =>
+      session.receive(encodeExecuteRequests([{ id, body: { type: 'withdrawal' } }]));
+    receive(session, QUERY, QUERY);
+    withdraw(2);
+    expect(service.withdrawn).toEqual([1]);
+    service.queries[1]?.reply(SKIPPED);
+    withdraw(2);
+    withdraw(99);
+    expect(service.withdrawn).toEqual([1]);
+    turns.end();
+    expect(messages().map((message) => message.map(({ id }) => id))).toEqual([[2]]);
+  });
+
+  test('withdraws what waits for a client that is gone', () => {
+    const session = open();
+    receive(session, QUERY, QUERY);
+    service.queries[0]?.reply(SKIPPED);
+    session.close();
+    expect(service.withdrawn).toEqual([1]);
+  });
+
   test('that is closed sends nothing any more, whatever the service answers', () => {
     const session = open();
     receive(session, command(put()), command(put()));

@@ -10,6 +10,7 @@ import {
   type IdentifiedAnswer,
   type KvService,
   REPLY_OVERHEAD_BYTES_MAX,
+  type Withdraw,
 } from '../api/index.ts';
 import type { Clock } from '../io/index.ts';
 import { assert, DecodeError, unreachable } from '../lib/index.ts';
@@ -40,6 +41,8 @@ export class ExecuteSession {
   /** Requests that the service has and has not answered. */
   #inFlight = 0;
   #inFlightBytes = 0;
+  /** Of queries in flight that wait for changes: how to end that, by id. */
+  readonly #waiting = new Map<number, Withdraw>();
   /** Answers of this turn. */
   #answers: IdentifiedAnswer[] = [];
   #answersBytes = 0;
@@ -72,15 +75,17 @@ export class ExecuteSession {
     this.#scheduleFlush();
   }
 
-  /** The client is gone: what is still answered goes nowhere. */
+  /** The client is gone: nothing waits for it, and what is still answered goes nowhere. */
   close(): void {
     this.#state = 'closed';
+    for (const withdraw of [...this.#waiting.values()]) withdraw();
     this.#answers = [];
     this.#answersBytes = 0;
   }
 
   #admit(request: ExecuteRequest): void {
     const { id, body } = request;
+    if (body.type === 'withdrawal') return this.#waiting.get(id)?.();
     const overload = this.#overload();
     if (this.#state !== 'open') return this.#refuse(id, 'STOPPING', 'this member is stopping');
     if (overload !== null) return this.#refuse(id, 'OVERLOADED', overload);
@@ -91,9 +96,11 @@ export class ExecuteSession {
         this.#options.service.execute(body.command, this.#expect(id, body.command.length));
         return;
       }
-      case 'query':
-        this.#options.service.read(body.query, this.#expect(id, 0));
+      case 'query': {
+        const withdraw = this.#options.service.read(body.query, this.#expect(id, 0));
+        if (withdraw !== undefined) this.#waiting.set(id, withdraw);
         return;
+      }
       default:
         unreachable(body);
     }
@@ -134,6 +141,7 @@ export class ExecuteSession {
     return (answer) => {
       this.#inFlight--;
       this.#inFlightBytes -= bytes;
+      this.#waiting.delete(id);
       const left = { inFlight: this.#inFlight, bytes: this.#inFlightBytes };
       assert(left.inFlight > 0 || left.bytes === 0, 'requests were answered twice', left);
       this.#answer(id, answer);

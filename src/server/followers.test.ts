@@ -11,6 +11,7 @@ import {
   prefixRange,
   type StateFeed,
   singleKey,
+  type Withdraw,
 } from '../api/index.ts';
 import { FakeClock } from '../client/testing/fake-clock.ts';
 import { KvStateMachine } from '../kv/index.ts';
@@ -29,6 +30,8 @@ let reads: ChangesRequest[];
 let confirming: ((refusal: Uint8Array | null) => void)[];
 let listeners: (() => void)[];
 let index: number;
+/** How the last one who follows stops. */
+let leave: Withdraw | undefined;
 
 beforeEach(() => {
   clock = new FakeClock();
@@ -53,7 +56,11 @@ beforeEach(() => {
     },
   };
   const confirm = (done: (refusal: Uint8Array | null) => void) => void confirming.push(done);
-  const refusals = { stopped: refusal('STOPPING'), overloaded: refusal('OVERLOADED') };
+  const refusals = {
+    stopped: refusal('STOPPING'),
+    overloaded: refusal('OVERLOADED'),
+    withdrawn: refusal('CANCELLED_NOT_APPLIED'),
+  };
   const limits = { followersMax: FOLLOWERS_MAX };
   followers = new Followers({ feed, clock, confirm, refusals, limits });
 });
@@ -84,7 +91,7 @@ const many = (prefix: string): KeyRange => prefixRange(utf8(prefix));
 function follow(range: KeyRange, from: number): Answer[] {
   const answers: Answer[] = [];
   const query = { type: 'changes', range, from, skip: 0, prevKv: false, waitMs: WAIT_MS } as const;
-  followers.follow(query, (answer) => answers.push(decodeAnswer(answer)));
+  leave = followers.follow(query, (answer) => answers.push(decodeAnswer(answer)));
   return answers;
 }
 
@@ -198,6 +205,34 @@ describe('a follower', () => {
     await clock.advance(WAIT_MS);
     confirming[0]?.(refusal('READ_UNCONFIRMED'));
     expect(answers).toMatchObject([{ type: 'error', code: 'READ_UNCONFIRMED' }]);
+  });
+
+  test.each([one('a'), many('a')])(
+    'that leaves is refused at once, and no quorum is asked for it',
+    async (range) => {
+      const answers = follow(range, 2);
+      leave?.();
+      expect(answers).toMatchObject([{ type: 'error', code: 'CANCELLED_NOT_APPLIED' }]);
+      leave?.();
+      apply(put('a'));
+      await clock.advance(WAIT_MS);
+      expect([answers.length, confirming.length, clock.timerCount]).toEqual([1, 0, 0]);
+    },
+  );
+
+  test('that leaves while a quorum is asked has the answer of that', async () => {
+    const answers = follow(one('a'), 2);
+    await clock.advance(WAIT_MS);
+    leave?.();
+    expect(answers).toEqual([]);
+    confirming[0]?.(null);
+    expect(told(answers)).toEqual({ keys: [], next: 2 });
+  });
+
+  test('that was told something has nothing to leave', () => {
+    apply(put('a'));
+    follow(one('a'), 2);
+    expect(leave).toBeUndefined();
   });
 
   test('is refused when the member stops, and so is who comes later', async () => {

@@ -10,6 +10,7 @@ import {
   KvError,
   type Reply,
   type StateFeed,
+  type Withdraw,
 } from '../api/index.ts';
 import type { Clock, Timer } from '../io/index.ts';
 import { bytesKey } from '../lib/index.ts';
@@ -24,10 +25,19 @@ export interface FollowersParts {
   readonly clock: Clock;
   /** Calls `done` when this member has all that was acknowledged: null, or an encoded refusal. */
   readonly confirm: (done: (refusal: Uint8Array | null) => void) => void;
-  /** Encoded refusals: of a member that stops, and of one that has too many followers. */
-  readonly refusals: { readonly stopped: Uint8Array; readonly overloaded: Uint8Array };
+  readonly refusals: FollowerRefusals;
   /** Default FOLLOW_LIMITS. */
   readonly limits?: Partial<FollowLimits>;
+}
+
+/** Encoded refusals. */
+export interface FollowerRefusals {
+  /** The member stops. */
+  readonly stopped: Uint8Array;
+  /** It has too many followers. */
+  readonly overloaded: Uint8Array;
+  /** The follower is gone. */
+  readonly withdrawn: Uint8Array;
 }
 
 interface Follower {
@@ -74,17 +84,23 @@ export class Followers {
     parts.feed.onApplied(() => this.#schedule());
   }
 
-  /** Answers as soon as there is something to tell, and when the query's time is over. */
-  follow(query: WaitingQuery, reply: Reply): void {
+  /**
+   * Answers as soon as there is something to tell, and when the query's time is over. What is
+   * returned ends the wait, so that no quorum is asked for somebody who is gone.
+   */
+  follow(query: WaitingQuery, reply: Reply): Withdraw | undefined {
     const { clock, refusals } = this.#parts;
-    if (this.#isClosed) return reply(refusals.stopped);
+    if (this.#isClosed) return void reply(refusals.stopped);
     const { answer, isNews } = this.#look(query, query.from);
-    if (isNews) return reply(encodeAnswer(answer));
-    if (this.#count >= this.#followersMax) return reply(refusals.overloaded);
+    if (isNews) return void reply(encodeAnswer(answer));
+    if (this.#count >= this.#followersMax) return void reply(refusals.overloaded);
     const timer = clock.setTimer(query.waitMs, () => this.#timeIsOver(follower));
     const from = answer.type === 'changes' ? answer.next : query.from;
     const follower: Follower = { query, reply, timer, from };
     this.#add(follower);
+    return () => {
+      if (this.#remove(follower)) reply(refusals.withdrawn);
+    };
   }
 
   /** Refuses all that wait. Twice is safe. */
@@ -185,14 +201,15 @@ export class Followers {
     this.#byKey.set(key, (this.#byKey.get(key) ?? new Set()).add(follower));
   }
 
-  #remove(follower: Follower): void {
-    this.#count--;
-    follower.timer.cancel();
-    this.#ranges.delete(follower);
+  /** False for one that does not wait any more. */
+  #remove(follower: Follower): boolean {
     const key = bytesKey(follower.query.range.from);
     const same = this.#byKey.get(key);
-    same?.delete(follower);
+    if (!this.#ranges.delete(follower) && same?.delete(follower) !== true) return false;
     if (same?.size === 0) this.#byKey.delete(key);
+    this.#count--;
+    follower.timer.cancel();
+    return true;
   }
 
   #all(): Follower[] {

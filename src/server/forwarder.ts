@@ -100,7 +100,8 @@ export class Forwarder implements Pick<KvService, 'execute' | 'read'> {
     this.#try({ command, reply, deadlineMs: clock.nowMs() + requestTimeoutMs });
   }
 
-  read(query: Query, reply: Reply): void {
+  /** @returns undefined: nothing waits for changes here. */
+  read(query: Query, reply: Reply): undefined {
     const { clock, requestTimeoutMs, refusals } = this.#parts;
     const deadlineMs = clock.nowMs() + requestTimeoutMs;
     const attempt = (): void => {

@@ -71,6 +71,8 @@ export class Member implements SnapshotSource {
   /** While it waits for another one to lead. */
   #handingOver: Promise<void> | null = null;
   #leader: MemberId | null = null;
+  #leaderChanges = 0;
+  #failedProposals = 0;
 
   private constructor(
     options: MemberOptions,
@@ -162,6 +164,9 @@ export class Member implements SnapshotSource {
       status: () => this.status(),
       isOpen: () => this.#closing === null,
       isOutOfSpace: (command) => this.#housekeeping.quota.refuses(command),
+      onFailed: () => {
+        this.#failedProposals++;
+      },
     };
   }
 
@@ -230,6 +235,16 @@ export class Member implements SnapshotSource {
   /** Commands that wait for their answer. */
   get parked(): number {
     return this.#replica.status().parked;
+  }
+
+  /** How often another leader than before, or one after none, was seen since the start. */
+  get leaderChanges(): number {
+    return this.#leaderChanges;
+  }
+
+  /** Commands since the start that this member did not bring to an end as a leader. */
+  get failedProposals(): number {
+    return this.#failedProposals;
   }
 
   /** Members whose state was not this one's when they were last compared. */
@@ -362,6 +377,7 @@ export class Member implements SnapshotSource {
     this.#forwarder.leaderChanged();
     if (status.leader === this.#leader) return;
     this.#leader = status.leader;
+    if (status.leader !== null) this.#leaderChanges++;
     const fields = { term: status.term, role: status.role };
     if (status.leader === null) log.warn('no leader', fields);
     else log.info('leader', { ...fields, leader: status.leader.toString(16) });

@@ -1,4 +1,4 @@
-import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { MemberStatus } from '../api/index.ts';
 import { ETCD_VERSION, type EtcdMember } from '../etcd/index.ts';
 
@@ -15,6 +15,12 @@ export interface MetricSources {
   readonly quotaBytes: number;
   /** Members whose state is not this one's: etcd's CORRUPT alarm. */
   readonly disagreeingMembers: () => number;
+  /** Leaders seen, one after the other. */
+  readonly leaderChanges: () => number;
+  /** Commands that this member led and did not bring to an end. */
+  readonly failedProposals: () => number;
+  /** Durable writes to the log: see `walWrites`. */
+  readonly walWrites: Histogram;
   /** Walks over everything stored that found nothing wrong, since the start. */
   readonly scrubs: () => number;
   /** Of the ports that speak TLS. */
@@ -28,7 +34,17 @@ export interface CertificateEnd {
   readonly expiresMs: number;
 }
 
-type Gauges = readonly [name: string, help: string, read: (status: MemberStatus) => number][];
+type Readings = readonly [name: string, help: string, read: (status: MemberStatus) => number][];
+
+/** Takes the durations of durable writes to the log, seconds; etcd's name and buckets. */
+export function walWrites(): Histogram {
+  return new Histogram({
+    name: 'etcd_disk_wal_fsync_duration_seconds',
+    help: 'Durable writes to the log.',
+    buckets: Array.from({ length: 14 }, (_, i) => 0.001 * 2 ** i),
+    registers: [],
+  });
+}
 
 /** Prometheus metrics of one member, read at scrape time; the text of `GET /metrics`. */
 export function createMetrics(sources: MetricSources): () => Promise<string> {
@@ -48,10 +64,25 @@ export function createMetrics(sources: MetricSources): () => Promise<string> {
     const gauge = new Gauge({ name, help, labelNames: Object.keys(labels), registers: [registry] });
     gauge.set(labels, 1);
   };
+  for (const [name, help, read] of etcdCounters(sources)) {
+    new Counter({
+      name,
+      help,
+      registers: [registry],
+      collect() {
+        this.reset();
+        this.inc(read(sources.status()));
+      },
+    });
+  }
+  registry.registerMetric(sources.walWrites);
   const { memberId } = sources.status();
   labelled('etcd_server_id', 'This member.', { server_id: memberId.toString(16) });
   labelled('etcd_server_version', 'The etcd that this one is like.', {
     server_version: ETCD_VERSION,
+  });
+  labelled('etcd_cluster_version', 'Likewise.', {
+    cluster_version: ETCD_VERSION.replace(/\.\d+$/, ''),
   });
   new Gauge({
     name: 'quorate_tls_certificate_expires_seconds',
@@ -67,7 +98,7 @@ export function createMetrics(sources: MetricSources): () => Promise<string> {
   return () => registry.metrics();
 }
 
-function ownGauges(sources: MetricSources): Gauges {
+function ownGauges(sources: MetricSources): Readings {
   const { parked, connectedPeers, disagreeingMembers, scrubs } = sources;
   return [
     ['quorate_server_has_leader', '1 when a leader is known.', hasLeader],
@@ -86,14 +117,12 @@ function ownGauges(sources: MetricSources): Gauges {
 }
 
 /** What alerts and dashboards made for etcd look at. */
-function etcdGauges({ etcd, parked, quotaBytes }: MetricSources): Gauges {
+function etcdGauges({ etcd, parked, quotaBytes }: MetricSources): Readings {
   const { feed } = etcd;
   return [
     ['etcd_server_has_leader', '1 when a leader is known.', hasLeader],
     ['etcd_server_is_leader', '1 when this member leads.', isLeader],
     ['etcd_server_is_learner', '1 when this member does not vote.', () => 0],
-    ['etcd_server_proposals_committed_total', 'Highest index committed.', (s) => s.commitIndex],
-    ['etcd_server_proposals_applied_total', 'Highest index applied.', (s) => s.appliedIndex],
     ['etcd_server_proposals_pending', 'Commands waiting for their answer.', parked],
     ['etcd_server_quota_backend_bytes', 'Bytes the state may take.', () => quotaBytes],
     [
@@ -104,6 +133,15 @@ function etcdGauges({ etcd, parked, quotaBytes }: MetricSources): Gauges {
     ['etcd_mvcc_db_total_size_in_use_in_bytes', 'Bytes in use.', () => etcd.usage().usedBytes],
     ['etcd_debugging_mvcc_current_revision', 'Newest revision.', () => feed.revision],
     ['etcd_debugging_mvcc_compact_revision', 'Oldest readable one.', () => feed.compactRevision],
+  ];
+}
+
+function etcdCounters({ leaderChanges, failedProposals }: MetricSources): Readings {
+  return [
+    ['etcd_server_leader_changes_seen_total', 'Leaders seen.', leaderChanges],
+    ['etcd_server_proposals_committed_total', 'Highest index committed.', (s) => s.commitIndex],
+    ['etcd_server_proposals_applied_total', 'Highest index applied.', (s) => s.appliedIndex],
+    ['etcd_server_proposals_failed_total', 'Commands that were not decided.', failedProposals],
   ];
 }
 

@@ -25,10 +25,11 @@ import { resolveConfig, type ServerConfig } from './config.ts';
 import { type DoorTls, openDoor } from './door.ts';
 import { createHttpHandler } from './http.ts';
 import type { Member } from './member.ts';
-import { type CertificateEnd, createMetrics } from './metrics.ts';
+import { type CertificateEnd, createMetrics, walWrites } from './metrics.ts';
 import type { ServerOptions } from './options.ts';
 import { type OpenMemberOptions, openMember } from './rejoin.ts';
 import { snapshotMethods } from './snapshot-service.ts';
+import { timedDisk } from './timed-disk.ts';
 import { openPortTls, type PortTls, resolveTls, type ServerTls } from './tls.ts';
 import { formatUrl } from './url.ts';
 import { VERSION } from './version.ts';
@@ -65,7 +66,7 @@ export interface Server {
 export async function startServer(options: ServerOptions = {}): Promise<Server> {
   const config = resolveConfig(options);
   const tls = resolveTls(options, config);
-  const io: Io = {
+  const given: Io = {
     clock: systemClock,
     disk: config.dataDir === null ? memoryDisk() : systemDisk,
     log: options.log ?? silentLog,
@@ -73,10 +74,13 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
     random: systemRandom,
     ...options.io,
   };
+  const writes = walWrites();
+  const io: Io = { ...given, disk: timedDisk(given.disk, (seconds) => writes.observe(seconds)) };
   const closers = new Closers();
   try {
     const { truncateDamagedLog = false, signal } = options;
-    return await openServer({ config, tls, io, closers, choices: { truncateDamagedLog, signal } });
+    const choices = { truncateDamagedLog, signal };
+    return await openServer({ config, tls, io, closers, choices, walWrites: writes });
   } catch (error) {
     await closers.close();
     throw error;
@@ -90,9 +94,11 @@ interface Parts {
   readonly closers: Closers;
   /** For this start alone. */
   readonly choices: Pick<OpenMemberOptions, 'truncateDamagedLog' | 'signal'>;
+  readonly walWrites: ReturnType<typeof walWrites>;
 }
 
-async function openServer({ config, tls, io, closers, choices }: Parts): Promise<Server> {
+async function openServer(parts: Parts): Promise<Server> {
+  const { config, tls, io, closers, choices } = parts;
   const stopped = deferred<Error | null>();
   const fail = (error: Error): void => {
     stopped.resolve(error);
@@ -112,8 +118,8 @@ async function openServer({ config, tls, io, closers, choices }: Parts): Promise
   );
   closers.add(() => member.close());
   let transport: Transport | null = null;
-  const connectedPeers = (): number => transport?.connectedPeers().length ?? 0;
-  listenUrls = await openDoors({ config, secured, io, closers, member, connectedPeers, fail });
+  const links = (): Transport | null => transport;
+  listenUrls = await openDoors({ ...parts, secured, member, links, fail });
   transport = await connectPeers({ config, secured, io, member, clientUrls: clientUrls() });
   const peerUrls = peerUrlsOf(config, transport);
   closers.add(() => (transport as Transport).close());
@@ -169,28 +175,31 @@ async function openSecured({
   return { client: await open(tls.client), peer: await open(tls.peer) };
 }
 
+interface DoorParts extends Pick<Parts, 'config' | 'io' | 'closers' | 'walWrites'> {
+  readonly secured: SecuredPorts;
+  readonly member: Member;
+  /** Null while there is none. */
+  readonly links: () => Transport | null;
+  readonly fail: (error: Error) => void;
+}
+
 /** Opens the client ports; resolves with where they really listen. */
-async function openDoors(parts: {
-  config: ServerConfig;
-  secured: SecuredPorts;
-  io: Io;
-  closers: Closers;
-  member: Member;
-  connectedPeers: () => number;
-  fail: (error: Error) => void;
-}): Promise<readonly string[]> {
-  const { config, secured, io, closers, member } = parts;
+async function openDoors(parts: DoorParts): Promise<readonly string[]> {
+  const { config, secured, io, closers, member, links } = parts;
   const status = (): MemberStatus => member.status();
   const etcd = etcdMethods({ member: member.etcd, clock: io.clock, random: io.random });
   const handle = createHttpHandler({
     status,
     isOutOfSpace: () => member.etcd.isOutOfSpace(),
     version: VERSION,
-    gateway: createGateway({ methods: etcd, onDefect: parts.fail }),
+    gateway: createGateway({ methods: etcd, clock: io.clock, onDefect: parts.fail }),
     metrics: createMetrics({
       status,
       parked: () => member.parked,
-      connectedPeers: parts.connectedPeers,
+      connectedPeers: () => links()?.connectedPeers().length ?? 0,
+      leaderChanges: () => member.leaderChanges,
+      failedProposals: () => member.failedProposals,
+      walWrites: parts.walWrites,
       etcd: member.etcd,
       quotaBytes: config.quotaBytes,
       disagreeingMembers: () => member.disagreeing.length,

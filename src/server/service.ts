@@ -29,12 +29,21 @@ export interface ServiceParts {
   readonly isOpen: () => boolean;
   /** True for a command that has to wait until there is space. */
   readonly isOutOfSpace: (command: Uint8Array) => boolean;
+  /** Told of every command that was not decided here, unless another member leads. */
+  readonly onFailed: () => void;
 }
 
 const NO_SPACE = encodeAnswer({
   type: 'error',
   code: 'NO_SPACE',
   message: 'database space exceeded: delete keys and compact, or raise --quota-backend-bytes',
+  leader: null,
+});
+
+const WITHDRAWN = encodeAnswer({
+  type: 'error',
+  code: 'CANCELLED_NOT_APPLIED',
+  message: 'the query was withdrawn',
   leader: null,
 });
 
@@ -66,6 +75,7 @@ export function createService(
     refusals: {
       stopped: encodeRefusal({ type: 'stopped' }, 'read', hint),
       overloaded: encodeRefusal({ type: 'overloaded' }, 'read', hint),
+      withdrawn: WITHDRAWN,
     },
   });
 
@@ -73,27 +83,23 @@ export function createService(
     execute(command: Uint8Array, reply: Reply) {
       if (parts.isOutOfSpace(command)) return reply(NO_SPACE);
       replica.propose(command, (outcome) => {
-        reply(
-          outcome.type === 'applied' ? outcome.answer : encodeRefusal(outcome, 'command', hint),
-        );
+        if (outcome.type === 'applied') return reply(outcome.answer);
+        if (outcome.type !== 'notLeader') parts.onFailed();
+        reply(encodeRefusal(outcome, 'command', hint));
       });
     },
     read(query: Query, reply: Reply) {
       if (isWaiting(query)) return followers.follow(query.query, reply);
-      if (query.serializable) {
-        return reply(
-          parts.isOpen()
-            ? machine().query(query)
-            : encodeRefusal({ type: 'stopped' }, 'read', hint),
-        );
-      }
-      replica.readBarrier((outcome) => {
+      const answer = (refusal: Refusal | null): void => {
         reply(
-          outcome.type === 'confirmed'
-            ? machine().query(query)
-            : encodeRefusal(outcome, 'read', hint),
+          refusal === null
+            ? machine().query(query, replica.logTimeMs())
+            : encodeRefusal(refusal, 'read', hint),
         );
-      });
+      };
+      if (query.serializable) answer(parts.isOpen() ? null : { type: 'stopped' });
+      else replica.readBarrier((outcome) => answer(outcome.type === 'confirmed' ? null : outcome));
+      return undefined;
     },
     status: parts.status,
     close: () => followers.close(),
@@ -102,8 +108,9 @@ export function createService(
 
 /** One that is not well-formed is refused at once, with the others. */
 function isWaiting(query: Query): query is Query & { readonly query: WaitingQuery } {
-  if (query.serializable || validateQuery(query) !== null) return false;
-  return query.query.type === 'changes' && query.query.from !== null && query.query.waitMs > 0;
+  const { serializable, query: asked } = query;
+  if (serializable || asked.type !== 'changes' || asked.from === null) return false;
+  return asked.waitMs > 0 && validateQuery(query) === null;
 }
 
 /** What a member needs to pass commands on. */
@@ -125,15 +132,21 @@ export function createForwarder(parts: ServiceParts, peers: ForwarderPeers): For
       if (parts.isOutOfSpace(command)) return done(NO_SPACE);
       replica.propose(command, (outcome) => {
         if (outcome.type === 'applied') return done(outcome.answer);
-        done(outcome.type === 'notLeader' ? null : encoded(outcome));
+        if (outcome.type === 'notLeader') return done(null);
+        parts.onFailed();
+        done(encoded(outcome));
       });
     },
     read(query, done) {
       if (query.serializable) {
-        return done(parts.isOpen() ? machine().query(query) : encoded({ type: 'stopped' }));
+        return done(
+          parts.isOpen()
+            ? machine().query(query, replica.logTimeMs())
+            : encoded({ type: 'stopped' }),
+        );
       }
       replica.readBarrier((outcome) => {
-        if (outcome.type === 'confirmed') return done(machine().query(query));
+        if (outcome.type === 'confirmed') return done(machine().query(query, replica.logTimeMs()));
         done(outcome.type === 'notLeader' ? null : encoded(outcome));
       });
     },

@@ -1,7 +1,9 @@
 import { expect, test } from 'vitest';
 import { BoltReader, bytesSource } from '../bbolt/index.ts';
 import { pageUse, tablesIn } from '../bbolt/testing/tables.ts';
+import { databaseBuckets } from '../etcd/index.ts';
 import { type Clock, memoryDisk, systemClock } from '../io/index.ts';
+import { StateView } from '../kv/index.ts';
 import { Prng, utf8Bytes } from '../lib/index.ts';
 import { exportDatabase } from './snapshot-export.ts';
 import { MachineWorld, randomOperation } from './testing/database.ts';
@@ -115,6 +117,37 @@ test('what is written meanwhile is not in the file, and no turn takes long', asy
   expect(key?.at(-1)?.[0].charCodeAt(7)).toBe(revision & 0xff);
   // 2,000 rows, 256 at a time.
   expect(turns).toBeGreaterThanOrEqual(8);
+});
+
+test('a state of 64 MiB comes whole, and no turn makes much of it', async () => {
+  const world = await MachineWorld.make();
+  const MIB = 1024 * 1024;
+  // Some large values, and many small ones.
+  for (let i = 0; i < 48; i++) world.apply(put(`large-${i}`, MIB));
+  const few = Array.from({ length: 128 }, (_, i) => put(`small-${i}`, 1_000));
+  for (let i = 0; i < 128; i++) {
+    world.apply({ type: 'txn', compares: [], success: few, failure: [] });
+  }
+  await world.flush();
+  let [largest, most] = [0, 0];
+  const view = world.engine.view();
+  const state = { rows: new StateView(view), index: 1, members: [] };
+  for (const { batches } of databaseBuckets(state)) {
+    for (const batch of batches) {
+      const bytes = batch.reduce((sum, { key, value }) => sum + key.length + value.length, 0);
+      largest = Math.max(largest, bytes);
+      most = Math.max(most, batch.length);
+    }
+  }
+  view.close();
+  // One value that is larger than a batch has one for itself, or ends it.
+  expect(largest).toBeLessThan(MIB + 128 * 1024);
+  expect(most).toBeLessThanOrEqual(256);
+  const file = await exportDatabase(parts(world));
+  expect(file.bytes).toBeGreaterThan(64 * MIB);
+  const reader = new BoltReader(bytesSource(await file.read({ offset: 0, length: file.bytes })));
+  expect(tablesIn(reader)['key']).toHaveLength(48 + 128 * 128);
+  await file.close();
 });
 
 test('the file has no name, and goes when it is closed or not wanted any more', async () => {

@@ -2,8 +2,7 @@ import type { ClusterMember } from '../api/index.ts';
 import { type BoltBucketRows, writeBolt } from '../bbolt/index.ts';
 import { type DatabaseFile, type DatabaseRow, databaseBuckets } from '../etcd/index.ts';
 import type { Clock, Disk, DiskFile } from '../io/index.ts';
-import { positionOf } from '../kv/index.ts';
-import { EMPTY_BYTES } from '../lib/index.ts';
+import { positionOf, StateView } from '../kv/index.ts';
 import type { EngineView } from '../store/index.ts';
 
 /** What goes into a file for etcd, and where that is made. */
@@ -55,11 +54,7 @@ async function openNameless({ disk, directory }: DatabaseParts): Promise<DiskFil
 
 function bucketsOf({ view, members, clock, signal }: DatabaseParts): BoltBucketRows[] {
   const buckets = databaseBuckets({
-    rows: {
-      get: (table, key) => view.get(table, key),
-      history: (from) => view.range('history', { from, to: null }),
-    },
-    leases: () => view.range('leases', { from: EMPTY_BYTES, to: null }),
+    rows: new StateView(view),
     index: positionOf((table, key) => view.get(table, key)).index,
     members,
   });

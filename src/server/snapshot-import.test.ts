@@ -3,11 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { KeyValue } from '../api/index.ts';
+import type { KeyValue, StateFeed } from '../api/index.ts';
 import { databaseOf } from '../bbolt/testing/tables.ts';
 import { hashKeys } from '../etcd/hash-kv.ts';
 import { ETCD_LIMITS, type EtcdMember } from '../etcd/index.ts';
 import { systemClock } from '../io/index.ts';
+import { StateView } from '../kv/index.ts';
 import { Prng } from '../lib/index.ts';
 import { checkDatabaseFile, isDatabaseFile } from './snapshot-database.ts';
 import { SnapshotError } from './snapshot-file.ts';
@@ -101,11 +102,8 @@ describe('a snapshot that a real etcd made', () => {
     world.compactToTheEnd();
     const { revision, compactRevision } = world.machine;
     const member = {
-      feed: { revision, compactRevision, compacting: false },
-      rows: () => ({
-        get: (table: string, key: Uint8Array) => world.store.get(table, key),
-        history: (from: Uint8Array) => world.store.range('history', { from, to: null }),
-      }),
+      feed: { revision, compactRevision, compacting: false } as StateFeed,
+      rows: () => new StateView(world.store),
     } as Partial<EtcdMember> as EtcdMember;
     const random = { uint32: () => 0, bytes: (length: number) => new Uint8Array(length) };
     const context = { member, clock: systemClock, random, limits: ETCD_LIMITS };

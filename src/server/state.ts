@@ -27,8 +27,11 @@ import {
 } from '../store/index.ts';
 import { decodeSnapshotMeta, encodeSnapshotMeta, isStateOf } from './snapshot-meta.ts';
 
-/** Bytes of one piece of a snapshot on its way to another member; bounds what one turn costs. */
-const CHUNK_BYTES_MAX = 256 * 1024;
+/**
+ * Bytes of one piece of a snapshot on its way to another member; bounds what one turn costs. With
+ * the head of its frame it stays below 256 KiB, up to which a receiver keeps its buffer.
+ */
+const CHUNK_BYTES_MAX = 240 * 1024;
 
 /** The durable state, row by row: the disk is never awaited. */
 export interface RowsReader extends SnapshotReader {

@@ -1,12 +1,14 @@
 import type { KvOperation } from '../checker/index.ts';
-import { type Clerk, createClerk, KvError, type Resolution } from '../client/index.ts';
-import { InvariantViolation } from '../lib/index.ts';
+import { type Clerk, createClerk, KvError, type Resolution, type Step } from '../client/index.ts';
+import { InvariantViolation, utf8Bytes } from '../lib/index.ts';
+import { judgeDelete, judgeWrite } from './answer-judge.ts';
 import type { ClientNetwork } from './client-network.ts';
 import type { CallEnd, Ending, History } from './history.ts';
 import type { Oracle } from './oracle.ts';
 import type { ClerkPlan } from './plan.ts';
 import type { Planted } from './planted.ts';
 import { type Process, wakingClock } from './process.ts';
+import type { Replay } from './replay.ts';
 import type { Stream } from './streams.ts';
 import { Violation } from './violation.ts';
 import type { World } from './world.ts';
@@ -22,6 +24,15 @@ const COMPACTS = 0.02;
 /** What is forgotten ends so many revisions before the newest that the clerk knows, or earlier. */
 const KEPT_REVISIONS = 30;
 
+/** Clerks with values of this length change many keys at once, now and then. */
+const LARGE_BYTES = 20_000;
+const LARGE = 0.3;
+/** Keys of one such change; they fill a page of the history. */
+const LARGE_KEYS = 15;
+/** After so many they are deleted together: what they were does not fit into one answer. */
+const LARGE_STEPS = 11;
+const LARGE_VALUE = '.'.repeat(LARGE_BYTES);
+
 type RegisterCall = 'get' | 'put' | 'append' | 'txn' | 'delete';
 
 const NOTHING_TOLD = { output: null, deleted: null } as const;
@@ -32,6 +43,8 @@ export interface ClerkParts {
   readonly network: ClientNetwork;
   readonly history: History;
   readonly oracle: Oracle;
+  /** What the committed log says. */
+  readonly replay: Replay;
   readonly planted: Planted;
   readonly endpoints: readonly string[];
   readonly skewMax: number;
@@ -261,12 +274,13 @@ export class ClerkActor {
   }
 
   async #append(label: string, clerk: Clerk): Promise<void> {
-    const { history } = this.#parts;
+    const { history, replay } = this.#parts;
     const key = history.appendTargets().appends;
     const token = history.token(label);
     const end = history.beginAppend(label, [key], token);
     try {
       const { valueBytes, seq, revision } = await clerk.append(key, token);
+      judgeWrite(replay, label, { key, value: utf8Bytes(token), revision, valueBytes });
       this.#revision = revision;
       this.#acknowledged(clerk, seq);
       end({ ending: 'acknowledged', bytes: [valueBytes] });
@@ -277,7 +291,7 @@ export class ClerkActor {
   }
 
   async #appendPair(label: string, clerk: Clerk): Promise<void> {
-    const { history } = this.#parts;
+    const { history, replay } = this.#parts;
     const [first, second] = history.appendTargets().pair;
     const token = history.token(label);
     const end = history.beginAppend(label, [first, second], token);
@@ -287,6 +301,10 @@ export class ClerkActor {
       this.#revision = revision;
       this.#acknowledged(clerk, seq);
       const bytes = results.map((one) => (one.type === 'append' ? one.valueBytes : 0));
+      for (const [i, key] of [first, second].entries()) {
+        const valueBytes = bytes[i] ?? 0;
+        judgeWrite(replay, label, { key, value: utf8Bytes(token), revision, valueBytes });
+      }
       end({ ending: 'acknowledged', bytes });
     } catch (error) {
       end({ ending: endingOf(error), bytes: null });
@@ -324,7 +342,8 @@ export class ClerkActor {
     const operation = operationOf(kind, value);
     const end = history.beginCall(label, key, operation);
     try {
-      end({ ending: 'acknowledged', ...(await this.#registerCall(clerk, kind, { key, value })) });
+      const told = await this.#registerCall(clerk, kind, { label, key, value });
+      end({ ending: 'acknowledged', ...told });
     } catch (error) {
       end({ ending: endingOf(error), ...NOTHING_TOLD });
       throw error;
@@ -334,28 +353,56 @@ export class ClerkActor {
   async #registerCall(
     clerk: Clerk,
     kind: RegisterCall,
-    { key, value }: { key: string; value: string },
+    { label, key, value }: { label: string; key: string; value: string },
   ): Promise<Omit<CallEnd, 'ending'>> {
+    const { replay } = this.#parts;
     switch (kind) {
       case 'get':
         return { ...NOTHING_TOLD, output: await clerk.get(key) };
       case 'delete': {
-        const { seq, deleted } = await clerk.delete(key);
+        const { seq, deleted, revision } = await clerk.delete(key);
+        if (deleted > 0) judgeDelete(replay, label, { key, revision });
         this.#acknowledged(clerk, seq);
         return { ...NOTHING_TOLD, deleted: deleted > 0 };
       }
       case 'txn': {
-        const { seq } = await clerk.txn({ success: [{ put: key, value }] });
+        if (this.plan.valueBytes >= LARGE_BYTES && this.#stream.chance(LARGE)) {
+          return await this.#writeMuch(clerk, { label, key, value });
+        }
+        const { seq, revision } = await clerk.txn({ success: [{ put: key, value }] });
+        const told = { key, value: utf8Bytes(value), revision, valueBytes: null };
+        judgeWrite(replay, label, told);
         this.#acknowledged(clerk, seq);
         return NOTHING_TOLD;
       }
       default: {
-        const { seq, revision } = await clerk[kind](key, value);
+        const { seq, revision, ...more } = await clerk[kind](key, value);
+        const valueBytes = 'valueBytes' in more ? more.valueBytes : null;
+        judgeWrite(replay, label, { key, value: utf8Bytes(value), revision, valueBytes });
         this.#revision = revision;
         this.#acknowledged(clerk, seq);
         return NOTHING_TOLD;
       }
     }
+  }
+
+  /** Changes many keys in one revision. */
+  async #writeMuch(
+    clerk: Clerk,
+    { label, key, value }: { label: string; key: string; value: string },
+  ): Promise<Omit<CallEnd, 'ending'>> {
+    const { replay, history } = this.#parts;
+    const step = history.beginLarge();
+    try {
+      const { seq, revision } = await clerk.txn({
+        success: [{ put: key, value }, ...(step === null ? [] : largeChanges(step))],
+      });
+      judgeWrite(replay, label, { key, value: utf8Bytes(value), revision, valueBytes: null });
+      this.#acknowledged(clerk, seq);
+    } finally {
+      if (step !== null) history.endLarge();
+    }
+    return NOTHING_TOLD;
   }
 
   /** @throws Violation when the command is not in the committed log. */
@@ -368,6 +415,16 @@ export class ClerkActor {
     }
     this.#ackedSeqs.set(session.id, Math.max(this.#ackedSeqs.get(session.id) ?? 0, seq));
   }
+}
+
+/** Change number `step`, beside that of a register. */
+function largeChanges(step: number): Step[] {
+  const place = step % (LARGE_STEPS + 1);
+  if (place === LARGE_STEPS) return [{ delete: { prefix: 'z' } }];
+  return Array.from({ length: LARGE_KEYS }, (_, i) => ({
+    put: `z${place * LARGE_KEYS + i}`,
+    value: LARGE_VALUE,
+  }));
 }
 
 function operationOf(kind: RegisterCall, value: string): KvOperation {

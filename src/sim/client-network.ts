@@ -1,10 +1,13 @@
 import {
+  API_LIMITS,
+  decodeAnswer,
   decodeCommand,
   decodeExecuteReply,
   decodeStatus,
   type ExecuteRequest,
   encodeExecuteRequests,
   encodeStatus,
+  type IdentifiedAnswer,
   KvError,
   type KvService,
 } from '../api/index.ts';
@@ -14,6 +17,7 @@ import type { Counters } from './counters.ts';
 import type { ClientCall } from './matrix.ts';
 import type { Process } from './process.ts';
 import type { Stream } from './streams.ts';
+import { Violation } from './violation.ts';
 import type { World } from './world.ts';
 
 /** How clients' connections behave. */
@@ -28,6 +32,12 @@ export interface ClientQuality {
   readonly breakOnRequest: number;
   /** Probability that a dead member's connections are not reset. */
   readonly noReset: number;
+}
+
+/** What may wait on one stream. */
+export interface StreamLimits {
+  readonly inFlightRequestsMax: number;
+  readonly inFlightBytesMax: number;
 }
 
 /** What clients find at an address; null while nobody listens. */
@@ -49,6 +59,7 @@ export class ClientNetwork {
   readonly stream: Stream;
   readonly counters: Counters;
   quality: ClientQuality;
+  readonly limits: StreamLimits | null;
   /** Sees each call as it leaves. */
   readonly onCall: (call: ClientCall) => void;
   readonly #doors: (host: string) => ClientDoor | null;
@@ -59,6 +70,7 @@ export class ClientNetwork {
     readonly world: World;
     readonly counters: Counters;
     readonly quality: ClientQuality;
+    readonly limits: StreamLimits | null;
     readonly onCall: (call: ClientCall) => void;
     readonly doors: (host: string) => ClientDoor | null;
   }) {
@@ -66,6 +78,7 @@ export class ClientNetwork {
     this.stream = options.world.stream('client network');
     this.counters = options.counters;
     this.quality = options.quality;
+    this.limits = options.limits;
     this.onCall = options.onCall;
     this.#doors = options.doors;
   }
@@ -100,6 +113,11 @@ export class ClientNetwork {
         };
       },
     };
+  }
+
+  /** From where the clerk is, nobody at this address says anything. */
+  isSilent(place: string, host: string): boolean {
+    return this.#reach.size > 0 && this.#reach.get(`${place}>${host}`) === 'silent';
   }
 
   /** From where the clerk is, what is at a member's address. */
@@ -197,7 +215,9 @@ export class Link implements ClerkChannel {
   send(requests: Parameters<typeof encodeExecuteRequests>[0]): void {
     if (this.#state !== 'open' || !this.#clerk.alive) return;
     const door = this.#door;
-    for (const { body } of requests) this.#network.onCall(callOf(body));
+    for (const { body } of requests) {
+      if (body.type !== 'withdrawal') this.#network.onCall(callOf(body));
+    }
     const message = encodeExecuteRequests(requests);
     const { stream, quality, counters } = this.#network;
     if (stream.chance(quality.breakOnRequest)) {
@@ -211,6 +231,7 @@ export class Link implements ClerkChannel {
       if (this.#state === 'broken') return;
       try {
         this.#session?.receive(message);
+        this.#checkLimits();
       } catch (error) {
         door.onDefect(error);
       }
@@ -265,13 +286,25 @@ export class Link implements ClerkChannel {
 
   #accept(door: ClientDoor): void {
     if (this.#state !== 'open') return;
+    const { limits } = this.#network;
     this.#session = new ExecuteSession({
       service: door.service,
       clock: door.process.clock,
       send: (message) => this.#reply(door, message),
       bufferedBytes: () => this.#unread,
       onDrained: () => this.break(),
+      ...(limits === null ? {} : { limits }),
     });
+  }
+
+  /** What waits on a stream has a bound. */
+  #checkLimits(): void {
+    const { limits, counters } = this.#network;
+    const inFlight = this.#session?.inFlight ?? 0;
+    if (limits === null || inFlight < limits.inFlightRequestsMax) return;
+    counters.add('sometimes: as many requests on a stream as it takes');
+    if (inFlight === limits.inFlightRequestsMax) return;
+    throw new Violation('queues keep their bounds', `${inFlight} requests wait on one stream`);
   }
 
   #reply(door: ClientDoor, message: Uint8Array): void {
@@ -298,6 +331,9 @@ export class Link implements ClerkChannel {
       this.#greeted = true;
       this.#handlers.onHello(reply);
     } else {
+      if (reply.replies.some(isPart)) {
+        this.#network.counters.add('sometimes: revision told in several answers');
+      }
       this.#handlers.onReplies(reply.replies);
     }
   }
@@ -309,7 +345,7 @@ export class Link implements ClerkChannel {
   }
 
   #isSilent(): boolean {
-    return this.#network.door(this.#place, this.#endpoint.host) === 'silent';
+    return this.#network.isSilent(this.#place, this.#endpoint.host);
   }
 
   #arrivalUs(lastUs: number): number {
@@ -317,10 +353,17 @@ export class Link implements ClerkChannel {
   }
 }
 
-function callOf(body: ExecuteRequest['body']): ClientCall {
+function callOf(body: Exclude<ExecuteRequest['body'], { type: 'withdrawal' }>): ClientCall {
   if (body.type === 'query') return body.query.query.type;
   const command = decodeCommand(body.command);
   return command.type === 'operation' ? command.operation.type : command.type;
+}
+
+/** A page of the history that ends within a revision. */
+function isPart({ answer: bytes }: IdentifiedAnswer): boolean {
+  if (bytes.length < API_LIMITS.changesPageBytesMax / 2) return false;
+  const answer = decodeAnswer(bytes);
+  return answer.type === 'changes' && answer.skip > 0;
 }
 
 function unreachable({ host }: Endpoint): KvError {

@@ -9,10 +9,12 @@ import {
 } from '../api/index.ts';
 import type { KvOperation } from '../checker/index.ts';
 import { utf8Bytes, utf8String } from '../lib/index.ts';
+import { judgeAnswer } from './answer-judge.ts';
 import type { ClientNetwork } from './client-network.ts';
 import type { Ending, History } from './history.ts';
 import type { EtcdPlan } from './plan.ts';
 import type { Process } from './process.ts';
+import type { Replay } from './replay.ts';
 import { callOnce, type SingleEnd } from './single-calls.ts';
 import type { Stream } from './streams.ts';
 import type { World } from './world.ts';
@@ -22,6 +24,8 @@ export interface EtcdParts {
   readonly world: World;
   readonly network: ClientNetwork;
   readonly history: History;
+  /** What the committed log says. */
+  readonly replay: Replay;
   /** Names of all members. */
   readonly hosts: readonly string[];
   readonly skewMax: number;
@@ -172,7 +176,9 @@ export class EtcdActor {
       },
       (how) => {
         const answer = how.type === 'answered' ? decodeAnswer(how.answer) : null;
-        ended(endingOf(how, answer), answer?.type === 'error' ? null : answer);
+        const good = answer?.type === 'error' ? null : answer;
+        if (good !== null) judgeAnswer(this.#parts.replay, lane, { asked: body, answer: good });
+        ended(endingOf(how, answer), good);
       },
     );
   }

@@ -38,6 +38,10 @@ export class History {
   #tokens = 0;
   #current: { appends: string; pair: readonly [string, string] } | null = null;
   #issued = 0;
+  /** A large transaction is under way, or whoever made it has died meanwhile. */
+  #isLarge = false;
+  /** Those that began. */
+  #large = 0;
   #pending = 0;
   readonly counts: Record<Ending, number> = { acknowledged: 0, notApplied: 0, unknown: 0 };
 
@@ -94,6 +98,20 @@ export class History {
     this.#pairs.set(next.pair[0], next.pair[1]);
     this.#current = next;
     return next;
+  }
+
+  /**
+   * The number of the next large transaction; null: there is one under way, and all calls together
+   * must fit into one segment of the log.
+   */
+  beginLarge(): number | null {
+    if (this.#isLarge) return null;
+    this.#isLarge = true;
+    return this.#large++;
+  }
+
+  endLarge(): void {
+    this.#isLarge = false;
   }
 
   /** A text that no other contains. */

@@ -9,6 +9,8 @@ import { Violation } from './violation.ts';
 const LEADER_WITHIN = 10;
 const ENDS_WITHIN = 20;
 const LEADER_CHANGES_MAX = 2;
+/** A member that needs a snapshot commits its pieces, and then what it is, one after the other. */
+const TRANSFER_COMMITS = 20;
 /** Clerks wait as long as they were told to, and then some for the answer to be certain. */
 const GRACE_MS = 10_000;
 /** A watch waits 5 s at each of three members that are cut off, and for their refusals. */
@@ -41,7 +43,9 @@ export async function proveLiveness(stage: Stage): Promise<ReadonlyMap<string, s
   }
   const values = await readEverything(stage, ENDS_WITHIN * electionMs);
   await catchUpAll(stage, ENDS_WITHIN * electionMs + CATCH_UP_MS / (1 - plan.skewMax));
-  if (!(await world.run(ENDS_WITHIN * electionMs, () => agree(core)))) {
+  const slowestMs = Math.max(...core.map(({ stateDevice }) => stateDevice.commitMs));
+  const agreeMs = ENDS_WITHIN * electionMs + TRANSFER_COMMITS * slowestMs;
+  if (!(await world.run(agreeMs, () => agree(core)))) {
     throw new Violation('members agree in the end', describe(core));
   }
   await proveRest(stage, core);

@@ -1,4 +1,4 @@
-import { ByteReader, ByteWriter, InvariantViolation } from '../lib/index.ts';
+import { assert, ByteReader, ByteWriter, InvariantViolation } from '../lib/index.ts';
 import type { MemberId, Message } from '../raft/index.ts';
 import {
   type BulkMessage,
@@ -44,6 +44,19 @@ export interface PeerEndpoint {
   readonly onDefect?: (error: Error) => void;
 }
 
+/** One direction between two members. */
+interface LinkState {
+  isCut: boolean;
+  /** Extra milliseconds on each message. */
+  slowMs: number;
+  /** Nothing arrives before this, microseconds. */
+  cloggedUntilUs: number;
+  /** It has no fault of quality. */
+  isClean: boolean;
+  sent: number;
+  stragglers: number;
+}
+
 /** Nobody is told more often that a peer is unreachable, as with the real transport. */
 const UNREACHABLE_EVERY_MS = 1_000;
 
@@ -54,19 +67,12 @@ export class PeerNetwork {
   readonly #counters: Counters;
   readonly #members: ReadonlyMap<MemberId, string>;
   readonly #endpoints = new Map<MemberId, PeerEndpoint>();
-  /** Directed links that are cut. */
-  readonly #cut = new Set<string>();
-  /** Directed links that are slow: extra milliseconds. */
-  readonly #slow = new Map<string, number>();
-  /** Directed links that are clogged until then, microseconds. */
-  readonly #clogged = new Map<string, number>();
-  /** Directed links without any fault of quality. */
-  readonly #clean = new Set<string>();
+  /** By sender, then by receiver. */
+  readonly #links: ReadonlyMap<MemberId, ReadonlyMap<MemberId, LinkState>>;
   quality: LinkQuality;
   /** Keep messages back: true, and the message leaves when `send` is called. */
   readonly keepers = new Set<(message: Message, send: () => void) => boolean>();
-  /** Messages that a link took, by directed link. */
-  readonly sent = new Map<string, number>();
+  #stragglersBeforeUs = 0;
   /** Sees each message as it leaves. */
   onSend: (from: MemberId, message: Message) => void = () => {};
   /** Sees each piece of a snapshot, and each answer to one, as it leaves. */
@@ -83,6 +89,9 @@ export class PeerNetwork {
     this.#counters = options.counters;
     this.#members = options.members;
     this.quality = options.quality;
+    const ids = [...options.members.keys()];
+    const linksOfOne = (): Map<MemberId, LinkState> => new Map(ids.map((to) => [to, newLink()]));
+    this.#links = new Map(ids.map((from) => [from, linksOfOne()]));
   }
 
   attach(id: MemberId, endpoint: PeerEndpoint): void {
@@ -95,28 +104,27 @@ export class PeerNetwork {
 
   /** Cuts one direction. */
   cut(from: MemberId, to: MemberId): void {
-    this.#cut.add(linkKey(from, to));
+    this.#link(from, to).isCut = true;
   }
 
   restore(from: MemberId, to: MemberId): void {
-    this.#cut.delete(linkKey(from, to));
+    this.#link(from, to).isCut = false;
   }
 
   /** Some link from or to it is cut. */
   isCutOff(id: MemberId): boolean {
     return [...this.#members.keys()].some(
-      (peer) => this.#cut.has(linkKey(id, peer)) || this.#cut.has(linkKey(peer, id)),
+      (peer) => this.#link(id, peer).isCut || this.#link(peer, id).isCut,
     );
   }
 
   slow(from: MemberId, to: MemberId, extraMs: number): void {
-    if (extraMs === 0) this.#slow.delete(linkKey(from, to));
-    else this.#slow.set(linkKey(from, to), extraMs);
+    this.#link(from, to).slowMs = extraMs;
   }
 
   /** What is sent arrives only after this time, all at once. */
   clog(from: MemberId, to: MemberId, durationMs: number): void {
-    this.#clogged.set(linkKey(from, to), this.#world.nowUs + durationMs * 1000);
+    this.#link(from, to).cloggedUntilUs = this.#world.nowUs + durationMs * 1000;
   }
 
   /** Heals both directions between all of these, for good. */
@@ -124,13 +132,23 @@ export class PeerNetwork {
     this.keepers.clear();
     for (const from of ids) {
       for (const to of ids) {
-        const key = linkKey(from, to);
-        this.#cut.delete(key);
-        this.#slow.delete(key);
-        this.#clogged.delete(key);
-        this.#clean.add(key);
+        const healthy = { isCut: false, slowMs: 0, cloggedUntilUs: 0, isClean: true };
+        Object.assign(this.#link(from, to), healthy);
       }
     }
+  }
+
+  /** Begins to count anew what links take, and what still arrives that was sent before. */
+  countAnew(): void {
+    for (const links of this.#links.values()) {
+      for (const link of links.values()) Object.assign(link, { sent: 0, stragglers: 0 });
+    }
+    this.#stragglersBeforeUs = this.#world.nowUs;
+  }
+
+  /** Messages since `countAnew`: those that a link took, and those that had been sent before. */
+  countsOf(from: MemberId, to: MemberId): Readonly<Pick<LinkState, 'sent' | 'stragglers'>> {
+    return this.#link(from, to);
   }
 
   transport(id: MemberId, endpoint: PeerEndpoint, info: (id: MemberId) => MemberInfo): Transport {
@@ -160,7 +178,7 @@ export class PeerNetwork {
   }
 
   #isConnected(from: MemberId, to: MemberId): boolean {
-    return !this.#cut.has(linkKey(from, to)) && this.#endpoints.get(to)?.process.alive === true;
+    return !this.#link(from, to).isCut && this.#endpoints.get(to)?.process.alive === true;
   }
 
   #send(from: MemberId, message: Message, unreachable: (to: MemberId) => void): void {
@@ -170,9 +188,10 @@ export class PeerNetwork {
     carry();
   }
 
-  #count(from: MemberId, to: MemberId): void {
-    const link = linkKey(from, to);
-    this.sent.set(link, (this.sent.get(link) ?? 0) + 1);
+  #link(from: MemberId, to: MemberId): LinkState {
+    const link = this.#links.get(from)?.get(to);
+    assert(link !== undefined, 'no such link', { from, to });
+    return link;
   }
 
   #carry(from: MemberId, message: Message, unreachable: (to: MemberId) => void): void {
@@ -181,10 +200,11 @@ export class PeerNetwork {
       this.#counters.add('network: message to nowhere');
       return unreachable(to);
     }
-    this.#count(from, to);
+    const link = this.#link(from, to);
+    link.sent++;
     const stream = this.#stream;
     const { loss, duplicate } = this.quality;
-    const clean = this.#clean.has(linkKey(from, to));
+    const clean = link.isClean;
     if (!clean && stream.chance(loss)) {
       this.#counters.add('network: message lost');
       return;
@@ -207,8 +227,9 @@ export class PeerNetwork {
     this.onSendBulk(message);
     const { to, type } = message;
     if (!this.#isConnected(from, to)) return false;
-    this.#count(from, to);
-    if (!this.#clean.has(linkKey(from, to)) && this.#stream.chance(this.quality.loss)) {
+    const link = this.#link(from, to);
+    link.sent++;
+    if (!link.isClean && this.#stream.chance(this.quality.loss)) {
       this.#counters.add('network: message lost');
       return true;
     }
@@ -234,10 +255,13 @@ export class PeerNetwork {
     const { from, to, type } = parcel;
     const world = this.#world;
     const receiver = this.#endpoints.get(to);
-    const delayUs = this.#delayUs(from, to);
+    const link = this.#link(from, to);
+    const delayUs = this.#delayUs(link);
     const label = world.tracing ? `${type} from ${this.#members.get(from)}` : '';
+    const sentUs = world.nowUs;
     const receive = (endpoint: PeerEndpoint): void => {
-      if (this.#cut.has(linkKey(from, to))) return;
+      if (link.isCut) return;
+      if (sentUs < this.#stragglersBeforeUs) link.stragglers++;
       try {
         parcel.receive(endpoint.handlers);
       } catch (error) {
@@ -258,20 +282,18 @@ export class PeerNetwork {
     });
   }
 
-  #delayUs(from: MemberId, to: MemberId): number {
-    const key = linkKey(from, to);
+  #delayUs({ slowMs, isClean, cloggedUntilUs }: LinkState): number {
     const stream = this.#stream;
     const { latencyMs, jitterMs, late, lateMs } = this.quality;
-    let delayMs = latencyMs + stream.exponential(jitterMs) + (this.#slow.get(key) ?? 0);
-    if (!this.#clean.has(key) && stream.chance(late)) {
+    let delayMs = latencyMs + stream.exponential(jitterMs) + slowMs;
+    if (!isClean && stream.chance(late)) {
       this.#counters.add('network: message late');
       delayMs += stream.exponential(lateMs);
     }
-    const clogUs = (this.#clogged.get(key) ?? 0) - this.#world.nowUs;
-    return Math.max(delayMs * 1000, clogUs);
+    return Math.max(delayMs * 1000, cloggedUntilUs - this.#world.nowUs);
   }
 }
 
-function linkKey(from: MemberId, to: MemberId): string {
-  return `${from}>${to}`;
+function newLink(): LinkState {
+  return { isCut: false, slowMs: 0, cloggedUntilUs: 0, isClean: false, sent: 0, stragglers: 0 };
 }

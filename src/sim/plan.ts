@@ -1,5 +1,5 @@
 import type { ReplicaTiming } from '../replica/index.ts';
-import type { ClientQuality } from './client-network.ts';
+import type { ClientQuality, StreamLimits } from './client-network.ts';
 import type { LinkQuality } from './peer-network.ts';
 import type { DiskSpeed } from './sim-disk.ts';
 import { Stream } from './streams.ts';
@@ -87,9 +87,13 @@ export interface Plan {
   readonly safetyMs: number;
   readonly peers: LinkQuality;
   readonly clients: ClientQuality;
+  /** Bounds of what waits on one stream; null: those of production, which no run comes near. */
+  readonly streamLimits: StreamLimits | null;
   readonly disk: DiskSpeed;
   /** Length of the log's segments. */
   readonly segmentBytes: number;
+  /** Bound of the live log. */
+  readonly logBytesMax: number;
   /** Entries of the log after which it is cut, and members that lag get snapshots. */
   readonly compactionEntries: number;
   /** Largest deviation of a clock's rate from 1. */
@@ -131,6 +135,10 @@ export interface WatcherPlan {
   readonly timeoutMs: number;
 }
 
+const KIB = 1_024;
+/** No run writes so much: its log is cut by the number of entries. */
+const LOG_BYTES_MAX = 64 * KIB * KIB;
+
 const CLUSTER_SIZES = [3, 3, 3, 3, 3, 3, 5, 5, 1, 3, 3, 3, 5, 5, 1, 7] as const;
 
 /** Draws a run: which faults are on, how often, and who does what meanwhile. */
@@ -156,8 +164,9 @@ export function drawPlan(seed: number, changes: PlanChanges = {}): Plan {
     safetyMs,
     peers: drawPeers(new Stream(seed, 'plan peers'), electionTimeoutMs, quiet),
     clients: drawClients(new Stream(seed, 'plan clients'), quiet),
+    streamLimits: drawStreamLimits(new Stream(seed, 'plan stream limits')),
     disk: { baseMs: stream.between(0.05, 2), jitterMs: stream.between(0.05, 5) },
-    segmentBytes: drawSegmentBytes(new Stream(seed, 'plan log'), clerks),
+    ...drawLog(new Stream(seed, 'plan log'), clerks),
     compactionEntries: new Stream(seed, 'plan compaction').pick([12, 40, 300, 10_000]),
     skewMax: stream.pick([0, 0.01, 0.05, 0.2]),
     faults: drawFaults(new Stream(seed, 'plan faults'), changes.faults).filter(
@@ -210,10 +219,31 @@ function drawFaults(stream: Stream, only?: readonly FaultKind[]): FaultPlan[] {
   }).filter((fault) => fault !== null);
 }
 
-/** All calls that are under way must fit into one entry of the log, and that into a segment. */
-function drawSegmentBytes(stream: Stream, clerks: readonly ClerkPlan[]): number {
-  const drawn = stream.pick([128, 256, 1_024]) * 1_024;
-  return clerks.some(({ valueBytes }) => valueBytes > 2_000) ? 1_024 * 1_024 : drawn;
+function drawStreamLimits(stream: Stream): StreamLimits | null {
+  return stream.chance(0.25) ? { inFlightRequestsMax: 3, inFlightBytesMax: 30_000 } : null;
+}
+
+/**
+ * All calls that are under way must fit into one entry of the log, and that into a segment. A small
+ * bound of the live log is reached often, and by whoever is slow to flush or to follow.
+ */
+function drawLog(
+  stream: Stream,
+  clerks: readonly ClerkPlan[],
+): Pick<Plan, 'segmentBytes' | 'logBytesMax'> {
+  const drawnBytes = stream.pick([32, 128, 256, 1_024]) * KIB;
+  const isSmall = stream.chance(0.3);
+  const longest = Math.max(...clerks.map(({ valueBytes }) => valueBytes));
+  const [leastBytes, smallBytes] =
+    longest > 2_000
+      ? [1_024 * KIB, LOG_BYTES_MAX]
+      : longest > 8
+        ? [128 * KIB, 256 * KIB]
+        : [0, 64 * KIB];
+  return {
+    segmentBytes: Math.max(drawnBytes, leastBytes),
+    logBytesMax: isSmall ? smallBytes : LOG_BYTES_MAX,
+  };
 }
 
 function drawClerks(stream: Stream): ClerkPlan[] {

@@ -66,6 +66,10 @@ export class Device {
     this.#speed = speed;
   }
 
+  get meanLatencyMs(): number {
+    return this.#speed.baseMs + this.#speed.jitterMs;
+  }
+
   latencyUs(): number {
     const { baseMs, jitterMs } = this.#speed;
     return (baseMs + this.#stream.exponential(jitterMs)) * 1000;

@@ -30,7 +30,12 @@ export class StateDevice {
     this.#world = world;
     this.#device = device;
     this.#stream = world.stream(`state ${name}`);
-    this.#slowness = this.#stream.pick([1, 10, 100]);
+    this.#slowness = this.#stream.pick([1, 10, 100, 300]);
+  }
+
+  /** How long a commit takes on average, milliseconds. */
+  get commitMs(): number {
+    return this.#device.meanLatencyMs * this.#slowness;
   }
 
   /** Something was damaged, and is still there. */

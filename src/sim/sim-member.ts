@@ -77,7 +77,7 @@ export class SimMember {
   readonly #stream: Stream;
   #process: Process | null = null;
   #member: Member | null = null;
-  #services: Pick<ClientDoor, 'service' | 'etcd'> | null = null;
+  #door: ClientDoor | null = null;
   #state: 'down' | 'starting' | 'up' = 'down';
   #incarnation = 0;
   /** Of the present process. */
@@ -135,10 +135,7 @@ export class SimMember {
 
   /** What clients find at its address; null while nobody listens. */
   get door(): ClientDoor | null {
-    const process = this.#process;
-    const services = this.#services;
-    if (this.#state !== 'up' || process === null || services === null) return null;
-    return { ...services, process, onDefect: (error) => this.#exit(process, error) };
+    return this.#state === 'up' ? this.#door : null;
   }
 
   start(): void {
@@ -417,7 +414,9 @@ export class SimMember {
         world.stop(new Violation('who waits is answered', `${this.name} has forgotten a request`));
       },
     };
-    this.#services = {
+    this.#door = {
+      process,
+      onDefect: (error) => this.#exit(process, error),
       service: watched(planted.service?.(member.service) ?? member.service, watching),
       etcd: watched(member.etcd.service, watching),
     };
@@ -479,7 +478,7 @@ export class SimMember {
     this.#state = 'down';
     this.#record('down', null);
     this.#member = null;
-    this.#services = null;
+    this.#door = null;
     this.#parts.onDied(process);
   }
 

@@ -46,6 +46,9 @@ export async function simulate(seed: number, options: SimulateOptions = {}): Pro
   const { world, counters, matrix, history } = stage;
   const faults = new Faults(stage);
   const restore = planted.substitute?.();
+  const { stackTraceLimit } = Error;
+  // Thousands of errors in a run belong to its faults: only who listens wants to know where from.
+  if (trace === null) Error.stackTraceLimit = 0;
   let failure: Error | null = null;
   try {
     for (const member of stage.members) member.start();
@@ -61,6 +64,7 @@ export async function simulate(seed: number, options: SimulateOptions = {}): Pro
     world.trace('world', failure.message);
   } finally {
     restore?.();
+    Error.stackTraceLimit = stackTraceLimit;
   }
   for (const member of stage.members) member.process?.kill();
   for (const clerk of stage.clerks) clerk.process?.kill();

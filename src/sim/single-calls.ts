@@ -10,6 +10,9 @@ export type SingleEnd =
   /** The connection broke, before the member had it or after. */
   | { readonly type: 'broken' };
 
+/** What comes between two reads of a member's sockets is found together, in one turn. */
+const READ_EVERY_US = 1_000;
+
 /**
  * One call to one member, whatever it is to the others: as clients of etcd make them, without a
  * session or a stream. It may have no end: then nobody heard it, or its answer.
@@ -29,7 +32,8 @@ export function callOnce(
     end({ type: 'broken' });
     return true;
   };
-  world.schedule(null, { kind: 'io', delayUs: network.latencyUs(), label: '' }, () => {
+  const arrivesUs = Math.ceil((world.nowUs + network.latencyUs()) / READ_EVERY_US) * READ_EVERY_US;
+  world.schedule(null, { kind: 'io', delayUs: arrivesUs - world.nowUs, label: '' }, () => {
     const door = network.door(from.place, from.host);
     if (door === 'silent' || lost(network.quality.breakOnRequest)) return;
     if (door === 'refused') return end({ type: 'refused' });

@@ -16,8 +16,8 @@ import type { SnapshotPhase } from './snapshot-watch.ts';
 import { WatchActor, type WatchParts, type WatchPlace } from './watch-actor.ts';
 import { type TraceSink, World } from './world.ts';
 
-/** No run writes so much: logs are cut by the number of their entries. */
-const LOG_BYTES_MAX = 64 * 1024 * 1024;
+/** A block of the log: the least that an entry takes in a file. */
+const BLOCK_BYTES = 4096;
 
 /** Everything that a run consists of. */
 export interface Stage {
@@ -58,20 +58,14 @@ export function setStage(
   for (let i = 1; i <= plan.members; i++) names.set(BigInt(i), `m${i}`);
   const oracle = new Oracle(names, counters);
   const peers = new PeerNetwork({ world, members: names, quality: plan.peers, counters });
-  peers.onSend = (from, message) => {
-    matrix.add(message.type);
-    world.guard(() => oracle.sending(from, message));
-  };
-  peers.onSendBulk = (message) => {
-    matrix.add(message.type);
-    if (message.type === 'forward') counters.add('sometimes: command passed on');
-  };
+  listen(peers, { world, oracle, counters, matrix });
   const clients = new ClientNetwork({
     world,
     counters,
     quality: plan.clients,
+    limits: plan.streamLimits,
     onCall: (call) => matrix.add(call),
-    doors: (host) => members.find(({ name }) => name === host)?.door ?? null,
+    doors: (host) => membersByName.get(host)?.door ?? null,
   });
   const config = configOf(plan, [...names.keys()]);
   const shared = { world, oracle, counters, planted, recording, skewMax: plan.skewMax };
@@ -91,17 +85,18 @@ export function setStage(
         onDied: (process) => clients.memberDied(process),
       }),
   );
+  const membersByName = new Map(members.map((member) => [member.name, member]));
   const history = new History(world, recording);
+  const replay = new Replay();
+  oracle.commitWatchers.add((entry) => replay.apply(entry));
   const endpoints = [...names.values()].map((name) => `${name}:1`);
   const clerks = plan.clerks.map(
-    (clerk) => new ClerkActor(clerk, { ...shared, network: clients, history, endpoints }),
+    (clerk) => new ClerkActor(clerk, { ...shared, network: clients, history, replay, endpoints }),
   );
   const hosts = [...names.values()];
   const etcdClients = plan.etcdClients.map(
-    (client) => new EtcdActor(client, { ...shared, network: clients, history, hosts }),
+    (client) => new EtcdActor(client, { ...shared, network: clients, history, replay, hosts }),
   );
-  const replay = new Replay();
-  oracle.commitWatchers.add((entry) => replay.apply(entry));
   const watchers = watchersOf(plan, { ...shared, network: clients, replay, endpoints });
   snapshotWatchers.add((id, phase) =>
     tellOfInstall(watchers, { host: names.get(id) ?? '', phase }),
@@ -110,6 +105,21 @@ export function setStage(
   return {
     ...{ plan, world, counters, matrix, oracle, history, replay },
     ...{ peers, clients, members, clerks, etcdClients, watchers, observer, snapshotWatchers },
+  };
+}
+
+/** Shows what members say to each other to whoever looks on. */
+function listen(
+  peers: PeerNetwork,
+  { world, oracle, counters, matrix }: Pick<Stage, 'world' | 'oracle' | 'counters' | 'matrix'>,
+): void {
+  peers.onSend = (from, message) => {
+    matrix.add(message.type);
+    world.guard(() => oracle.sending(from, message));
+  };
+  peers.onSendBulk = (message) => {
+    matrix.add(message.type);
+    if (message.type === 'forward') counters.add('sometimes: command passed on');
   };
 }
 
@@ -139,6 +149,9 @@ function configOf(plan: Plan, voters: readonly MemberId[]): MemberParts['config'
       autoLeave: false,
     },
     timing: plan.timing,
-    compaction: { entriesMax: plan.compactionEntries, bytesMax: LOG_BYTES_MAX },
+    compaction: {
+      entriesMax: Math.min(plan.compactionEntries, plan.logBytesMax / BLOCK_BYTES),
+      bytesMax: plan.logBytesMax,
+    },
   };
 }

@@ -125,6 +125,8 @@ export class World {
    */
   async run(durationMs: number, done: () => boolean = never): Promise<boolean> {
     const endUs = this.#nowUs + Math.ceil(durationMs * 1000);
+    // Now and then the real event loop must turn: else nobody could end a campaign.
+    await new Promise<void>((resolve) => setImmediate(resolve));
     await this.#settle();
     while (!done()) {
       const event = this.#queue.peek();
@@ -158,11 +160,11 @@ export class World {
     if (event.label !== '') this.trace(event.process?.name ?? 'world', event.label);
   }
 
-  /** A turn of the real event loop: every microtask runs before it comes back. */
+  /** Comes back when no promise has a continuation left to run: Node's next tick is after those. */
   async #settle(): Promise<void> {
     do {
       this.#promisesMoved = false;
-      await new Promise<void>((resolve) => setImmediate(resolve));
+      await new Promise<void>((resolve) => process.nextTick(resolve));
     } while (this.#promisesMoved);
     if (this.#stopReason !== null) throw this.#stopReason;
   }

@@ -33,7 +33,7 @@ class OverlaidEngine implements DurableStore {
   #active = new Layer();
   #flushing: Layer | null = null;
   /** Changes of each table so far: an iteration notices one. */
-  readonly #changes = new Map<string, number>();
+  readonly #changes = new Map<string, { count: number }>();
   #isClosed = false;
 
   constructor(engine: Engine) {
@@ -64,7 +64,7 @@ class OverlaidEngine implements DurableStore {
 
   *range(table: string, span: RangeSpan): Generator<StoreEntry, void, undefined> {
     assert(!this.#isClosed, 'store is closed');
-    const changes = this.#changes.get(table);
+    const changes = this.#changes.get(table)?.count;
     let entries: Iterable<LayerEntry> = this.#engine.range(table, span);
     for (const layer of [this.#flushing, this.#active]) {
       if (layer === null || layer.isEmpty(table, span)) continue;
@@ -72,7 +72,9 @@ class OverlaidEngine implements DurableStore {
     }
     for (const { key, value } of entries) {
       if (value !== null) yield { key, value };
-      assert(this.#changes.get(table) === changes, 'table changed while iterating', { table });
+      assert(this.#changes.get(table)?.count === changes, 'table changed while iterating', {
+        table,
+      });
     }
   }
 
@@ -132,7 +134,9 @@ class OverlaidEngine implements DurableStore {
 
   #willChange(table: string): void {
     assert(!this.#isClosed, 'store is closed');
-    this.#changes.set(table, (this.#changes.get(table) ?? 0) + 1);
+    const changes = this.#changes.get(table);
+    if (changes === undefined) this.#changes.set(table, { count: 1 });
+    else changes.count++;
   }
 }
 

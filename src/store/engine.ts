@@ -84,7 +84,9 @@ class StoredEngine implements Engine {
     if (this.#busy !== null || this.#failure !== null) return null;
     try {
       const raw = this.#raw.image();
-      return raw === null ? null : new StoredImage(raw, this.#openView(raw.view), this.#raw.path);
+      if (raw === null) return null;
+      const view = this.#openView(raw.view, () => raw.release());
+      return new StoredImage(raw, view, this.#raw.path);
     } catch (cause) {
       throw storeError(cause, this.#raw.path);
     }
@@ -166,8 +168,11 @@ class StoredEngine implements Engine {
     }
   }
 
-  #openView(raw: RawView = this.#raw.view()): StoredView {
-    const onClose = (): void => void this.#views.delete(view);
+  #openView(raw: RawView = this.#raw.view(), closed = () => {}): StoredView {
+    const onClose = (): void => {
+      this.#views.delete(view);
+      closed();
+    };
     const { path } = this.#raw;
     const context = { path, tables: this.#tables, life: this.#life, onClose };
     const view = new StoredView(raw, context);
@@ -194,13 +199,12 @@ class StoredEngine implements Engine {
   }
 }
 
-/** A view with its file, in the care of the engine. */
+/** A view with its file, which is let go of when the view is closed. */
 class StoredImage implements EngineImage {
   readonly path: string;
   readonly view: StoredView;
   readonly bytes: number;
   readonly #raw: RawImage;
-  #isClosed = false;
 
   constructor(raw: RawImage, view: StoredView, path: string) {
     this.path = path;
@@ -218,9 +222,6 @@ class StoredImage implements EngineImage {
   }
 
   close(): void {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
-    this.#raw.release();
     this.view.close();
   }
 }

@@ -1,5 +1,5 @@
-import { open, stat } from 'node:fs/promises';
-import { describe, expect, test } from 'vitest';
+import { open, readdir, readlink, stat } from 'node:fs/promises';
+import { describe, expect, test, vi } from 'vitest';
 import { memoryDisk, silentLog } from '../io/index.ts';
 import { concatBytes, Prng } from '../lib/index.ts';
 import {
@@ -164,7 +164,27 @@ describe('an image', () => {
       await expect(late).rejects.toMatchObject({ code: 'CLOSED' });
       await expect(image.read({ offset: 0, length: 1 })).rejects.toMatchObject({ code: 'CLOSED' });
     }));
+
+  test.runIf(process.platform === 'linux')('lets go of its file when its engine is closed', () =>
+    within(async ({ engine }) => {
+      const image = imageOf(engine);
+      await image.read({ offset: 0, length: 4096 });
+      expect(await openFilesAt(image.path)).toBeGreaterThan(0);
+      await engine.close();
+      await vi.waitFor(async () => expect(await openFilesAt(image.path)).toBe(0));
+    }),
+  );
 });
+
+/** Descriptors of this process for a file: proc(5). */
+async function openFilesAt(path: string): Promise<number> {
+  const descriptors = await readdir('/proc/self/fd');
+  // One that was closed since it was listed has no target.
+  const targets = await Promise.allSettled(
+    descriptors.map((fd) => readlink(`/proc/self/fd/${fd}`)),
+  );
+  return targets.filter((each) => each.status === 'fulfilled' && each.value === path).length;
+}
 
 describe('a damaged image', () => {
   const spoilt: readonly [string, (chunks: Uint8Array[]) => Uint8Array[], string][] = [

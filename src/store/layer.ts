@@ -1,5 +1,6 @@
+import { EMPTY_BYTES } from '../lib/index.ts';
 import { ROW_OVERHEAD_BYTES } from './limits.ts';
-import { Tree } from './tree.ts';
+import { type Place, Tree } from './tree.ts';
 import type { Change, KeySpan, RangeSpan } from './types.ts';
 
 /** What a layer says about a key. `value` null: removed. A view, as all that a `Tree` returns. */
@@ -8,7 +9,7 @@ export interface LayerEntry {
   readonly value: Uint8Array | null;
 }
 
-/** First byte of a record: what was done to the key … */
+/** The mark of an entry: what was done to the key … */
 const REMOVED = 0;
 const PUT = 1;
 const DONE_MASK = 1;
@@ -21,7 +22,6 @@ const BELOW_MASK = 6;
 /** Changes of rows in memory, on top of rows that are elsewhere. */
 export class Layer {
   readonly #tables = new Map<string, Tree>();
-  #record = new Uint8Array(256);
   #bytes = 0;
 
   /** Of keys and values written, overwritten ones included, with an overhead for each row. */
@@ -31,19 +31,18 @@ export class Layer {
 
   /** The value as a view; null when removed; undefined when this layer does not know the key. */
   get(table: string, key: Uint8Array): Uint8Array | null | undefined {
-    const record = this.#tables.get(table)?.get(key) ?? null;
-    return record === null ? undefined : contentOf(record);
+    const place = this.#tables.get(table)?.find(key) ?? null;
+    return place === null ? undefined : contentOf(place);
   }
 
   put(table: string, key: Uint8Array, value: Uint8Array): void {
-    if (this.#record.length <= value.length) this.#record = new Uint8Array(2 * value.length);
-    this.#record[0] = PUT | BELOW_UNKNOWN;
-    this.#record.set(value, 1);
-    this.#store(table, key, this.#record.subarray(0, 1 + value.length));
+    this.#bytes += key.length + value.length + ROW_OVERHEAD_BYTES;
+    this.#treeOf(table).put(key, value, PUT | BELOW_UNKNOWN);
   }
 
   remove(table: string, key: Uint8Array): void {
-    this.#store(table, key, Uint8Array.of(REMOVED | BELOW_UNKNOWN));
+    this.#bytes += key.length + ROW_OVERHEAD_BYTES;
+    this.#treeOf(table).put(key, EMPTY_BYTES, REMOVED | BELOW_UNKNOWN);
   }
 
   /** True when no key of the span was put or removed here. */
@@ -55,7 +54,7 @@ export class Layer {
   *range(table: string, span: RangeSpan): Generator<LayerEntry, void, undefined> {
     const tree = this.#tables.get(table);
     if (tree === undefined) return;
-    for (const { key, value } of tree.range(span)) yield { key, value: contentOf(value) };
+    for (const place of tree.places(span)) yield { key: keyOf(place), value: contentOf(place) };
   }
 
   /**
@@ -67,13 +66,15 @@ export class Layer {
     const tree = this.#tables.get(table);
     if (tree === undefined) return 0;
     let more = 0;
-    for (const { key, value: record } of tree.range(span)) {
-      const flags = record[0] as number;
-      if ((flags & BELOW_MASK) === BELOW_UNKNOWN) {
-        record[0] = flags | (isBelow(key) ? BELOW_PRESENT : BELOW_ABSENT);
+    for (const place of tree.places(span)) {
+      const { page, at } = place;
+      let mark = page.mark(at);
+      if ((mark & BELOW_MASK) === BELOW_UNKNOWN) {
+        mark |= isBelow(keyOf(place)) ? BELOW_PRESENT : BELOW_ABSENT;
+        page.setMark(at, mark);
       }
-      const isPresent = (flags & DONE_MASK) === PUT;
-      const wasPresent = ((record[0] as number) & BELOW_MASK) === BELOW_PRESENT;
+      const isPresent = (mark & DONE_MASK) === PUT;
+      const wasPresent = (mark & BELOW_MASK) === BELOW_PRESENT;
       more += Number(isPresent) - Number(wasPresent);
     }
     return more;
@@ -81,23 +82,25 @@ export class Layer {
 
   *changes(): Generator<Change, void, undefined> {
     for (const [table, tree] of this.#tables) {
-      for (const { key, value } of tree.range({ from: new Uint8Array(0), to: null })) {
-        yield { table, key, value: contentOf(value) };
+      for (const place of tree.places({ from: EMPTY_BYTES, to: null })) {
+        yield { table, key: keyOf(place), value: contentOf(place) };
       }
     }
   }
 
-  #store(table: string, key: Uint8Array, record: Uint8Array): void {
-    this.#bytes += key.length + record.length - 1 + ROW_OVERHEAD_BYTES;
-    let tree = this.#tables.get(table);
-    if (tree === undefined) {
-      tree = new Tree();
-      this.#tables.set(table, tree);
-    }
-    tree.put(key, record);
+  #treeOf(table: string): Tree {
+    const known = this.#tables.get(table);
+    if (known !== undefined) return known;
+    const tree = new Tree();
+    this.#tables.set(table, tree);
+    return tree;
   }
 }
 
-function contentOf(record: Uint8Array): Uint8Array | null {
-  return ((record[0] as number) & DONE_MASK) === PUT ? record.subarray(1) : null;
+function keyOf({ page, at }: Place): Uint8Array {
+  return page.key(at);
+}
+
+function contentOf({ page, at }: Place): Uint8Array | null {
+  return (page.mark(at) & DONE_MASK) === PUT ? page.value(at) : null;
 }

@@ -13,6 +13,7 @@ import {
   META_PAGES,
   makeDataFile,
 } from './lmdb-files.ts';
+import { lacksOnlyFreePages } from './lmdb-free-pages.ts';
 import { lmdbImage, lmdbTarget } from './lmdb-image.ts';
 import type { RawChange, RawImage, RawSpan, RawStore, RawView } from './raw-store.ts';
 import type { Engine, Engines, EngineUsage, StoreEntry } from './types.ts';
@@ -84,7 +85,7 @@ interface PageCounts {
 
 interface LmdbStats extends PageCounts {
   readonly pageSize: number;
-  /** The highest page in use, counted from 0; the file has at least as many. */
+  /** The highest page that was given out, counted from 0; it may be a free one again. */
   readonly lastPageNumber: number;
   readonly free: PageCounts;
 }
@@ -148,10 +149,14 @@ async function openChecked(path: string): Promise<LmdbFile> {
     const bytes = await checkMetaPages(path);
     await completeLockFile(path + LOCK_SUFFIX);
     const file = new LmdbFile(path, { isNew: false });
-    const { fileBytes } = file.usage();
-    if (bytes >= fileBytes) return file;
-    await file.close();
-    throw corruptState(`it has ${bytes} of ${fileBytes} bytes`, path);
+    try {
+      const { fileBytes } = file.usage();
+      if (bytes >= fileBytes || (await lacksOnlyFreePages(path, bytes))) return file;
+      throw corruptState(`it has ${bytes} of ${fileBytes} bytes`, path);
+    } catch (cause) {
+      await file.close();
+      throw cause;
+    }
   } catch (cause) {
     const isMissing = cause instanceof Error && 'code' in cause && cause.code === 'ENOENT';
     throw isMissing ? corruptState('it is missing', path, cause) : storeError(cause, path);

@@ -77,8 +77,10 @@ export interface MetaPage {
   /** Where it stands: 0 or 1. */
   readonly number: number;
   readonly page: Uint8Array;
-  /** The highest page that anything of it is in. */
+  /** The highest page that it counts; the file ends before it when the last ones are free. */
   readonly lastPage: number;
+  /** The page where the table of free pages begins; null when that is empty. */
+  readonly freeRoot: number | null;
 }
 
 /** The newer of the two with which a data file begins; null when its pages are of another size. */
@@ -90,7 +92,8 @@ export function metaPage(head: Uint8Array): MetaPage | null {
   const number = transactionOf(1) > transactionOf(0) ? 1 : 0;
   const page = head.slice(number * PAGE_BYTES, (number + 1) * PAGE_BYTES);
   const lastPage = Number(bytes.readBigUInt64LE(number * PAGE_BYTES + LAST_PAGE_AT));
-  return { number, page, lastPage };
+  const root = bytes.readBigUInt64LE(number * PAGE_BYTES + FREE_ROOT_AT);
+  return { number, page, lastPage, freeRoot: root === NO_ROOT ? null : Number(root) };
 }
 
 /** Makes the lock file, or what it lacks: a backup has none, a power cut may have taken its end. */

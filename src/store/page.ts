@@ -1,4 +1,4 @@
-import { assert } from '../lib/index.ts';
+import { assert, copyBytes } from '../lib/index.ts';
 
 /** Entries of one page at most. */
 export const PAGE_ENTRIES_MAX = 64;
@@ -14,15 +14,21 @@ const CAPACITY_BYTES_MIN = 256;
  * bytes   | key 0 | value 0 | key 1 | value 1 | …  unused |
  *         ^       ^         ^       ^         ^
  * bounds  [0]     [1]       [2]     [3]       [4] = used bytes
+ * marks   [0]               [1]
  * ```
  *
- * Two typed arrays for 64 entries instead of two for each: a small `Uint8Array` costs about 200
+ * Three typed arrays for 64 entries instead of two for each: a small `Uint8Array` costs about 200
  * bytes of heap, and the collector would have to walk all of them.
  */
 export class Page {
-  #bytes = new Uint8Array(CAPACITY_BYTES_MIN);
+  #bytes: Uint8Array;
   readonly #bounds = new Uint32Array(2 * (PAGE_ENTRIES_MAX + 1) + 1);
+  readonly #marks = new Uint8Array(PAGE_ENTRIES_MAX + 1);
   #size = 0;
+
+  constructor(capacityBytes = CAPACITY_BYTES_MIN) {
+    this.#bytes = new Uint8Array(capacityBytes);
+  }
 
   /** Entries in the page, 0 … PAGE_ENTRIES_MAX + 1; the last one only until the split. */
   get size(): number {
@@ -84,7 +90,34 @@ export class Page {
     return this.#bytes.subarray(this.#bound(2 * at + 1), this.#bound(2 * at + 2));
   }
 
-  insert(at: number, key: Uint8Array, value: Uint8Array): void {
+  /** A byte that belongs to the entry, of whatever meaning. */
+  mark(at: number): number {
+    return this.#marks[at] as number;
+  }
+
+  setMark(at: number, mark: number): void {
+    this.#marks[at] = mark;
+  }
+
+  /** True when one more entry leaves the page as it should be. */
+  hasRoom(entryBytes: number): boolean {
+    if (this.#size === 0) return true;
+    return this.#size < PAGE_ENTRIES_MAX && this.usedBytes + entryBytes <= PAGE_BYTES_MAX;
+  }
+
+  /** True when the page has keys and all are below `key`. */
+  isBelow(key: Uint8Array): boolean {
+    if (this.#size === 0) return false;
+    const bytes = this.#bytes;
+    const start = this.#bound(2 * this.#size - 2);
+    const length = this.#bound(2 * this.#size - 1) - start;
+    const shorter = Math.min(length, key.length);
+    let i = 0;
+    while (i < shorter && bytes[start + i] === key[i]) i++;
+    return i < shorter ? (bytes[start + i] as number) < (key[i] as number) : length < key.length;
+  }
+
+  insert(at: number, key: Uint8Array, value: Uint8Array, mark = 0): void {
     assert(this.#size <= PAGE_ENTRIES_MAX, 'page is full', { size: this.#size });
     const start = this.#bound(2 * at);
     const added = key.length + value.length;
@@ -92,12 +125,14 @@ export class Page {
     const bounds = this.#bounds;
     for (let i = 2 * this.#size; i >= 2 * at; i--) bounds[i + 2] = (bounds[i] as number) + added;
     bounds[2 * at + 1] = start + key.length;
-    this.#bytes.set(key, start);
-    this.#bytes.set(value, start + key.length);
+    copyBytes(this.#bytes, start, key);
+    copyBytes(this.#bytes, start + key.length, value);
+    if (at < this.#size) this.#marks.copyWithin(at + 1, at, this.#size);
+    this.#marks[at] = mark;
     this.#size++;
   }
 
-  replace(at: number, value: Uint8Array): void {
+  replace(at: number, value: Uint8Array, mark = 0): void {
     const start = this.#bound(2 * at + 1);
     const end = this.#bound(2 * at + 2);
     const added = value.length - (end - start);
@@ -106,7 +141,8 @@ export class Page {
       const bounds = this.#bounds;
       for (let i = 2 * at + 2; i <= 2 * this.#size; i++) bounds[i] = (bounds[i] as number) + added;
     }
-    this.#bytes.set(value, start);
+    copyBytes(this.#bytes, start, value);
+    this.#marks[at] = mark;
   }
 
   remove(at: number): void {
@@ -117,6 +153,7 @@ export class Page {
     for (let i = 2 * at; i <= 2 * (this.#size - 1); i++) {
       bounds[i] = (bounds[i + 2] as number) - (end - start);
     }
+    this.#marks.copyWithin(at, at + 1, this.#size);
     this.#size--;
   }
 
@@ -153,6 +190,7 @@ export class Page {
     for (let i = 1; i <= 2 * (to - from); i++) {
       this.#bounds[first + i] = source.#bound(2 * from + i) - start + used;
     }
+    this.#marks.set(source.#marks.subarray(from, to), this.#size);
     this.#size += to - from;
   }
 
@@ -163,7 +201,8 @@ export class Page {
     const used = this.usedBytes;
     const needed = used + length - (to - from);
     const capacity = this.#bytes.length;
-    if (needed <= capacity && (needed >= capacity >> 2 || capacity === CAPACITY_BYTES_MIN)) {
+    const isRoomy = needed < used && needed < capacity >> 2 && capacity > CAPACITY_BYTES_MIN;
+    if (needed <= capacity && !isRoomy) {
       if (to < used) this.#bytes.copyWithin(from + length, to, used);
       return;
     }

@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib';
-import { assert, EMPTY_BYTES } from '../lib/index.ts';
+import { assert, copyBytes, EMPTY_BYTES } from '../lib/index.ts';
 import { KEY_BYTES_MAX } from './limits.ts';
 import type { RawChange, RawSpan } from './raw-store.ts';
 import type { RangeSpan } from './types.ts';
@@ -66,8 +66,8 @@ export class RowPacker {
     const end = keyEnd + value.length;
     const row = this.#take(end + CHECKSUM_BYTES);
     row[0] = table;
-    row.set(key, 1);
-    row.set(value, keyEnd);
+    copyBytes(row, 1, key);
+    copyBytes(row, keyEnd, value);
     const checksum = crc32(row.subarray(0, end));
     row[end] = checksum;
     row[end + 1] = checksum >>> 8;

@@ -20,6 +20,17 @@ interface Inner {
 
 type Node = Page | Inner;
 
+/** What is put, and the byte that goes with it, see `Page.mark`. */
+interface Entry extends StoreEntry {
+  readonly mark: number;
+}
+
+/** Where an entry is: until the next change of the tree. */
+export interface Place {
+  readonly page: Page;
+  readonly at: number;
+}
+
 /** What a split node hands to its parent. */
 interface NewSibling {
   readonly separator: Uint8Array;
@@ -47,15 +58,22 @@ export class Tree {
   }
 
   get(key: Uint8Array): Uint8Array | null {
+    const place = this.find(key);
+    return place === null ? null : place.page.value(place.at);
+  }
+
+  find(key: Uint8Array): Place | null {
     let node = this.#root;
     while (!(node instanceof Page)) node = childAt(node, childIndex(node, key));
     const at = node.find(key);
-    return at < 0 ? null : node.value(at);
+    return at < 0 ? null : { page: node, at };
   }
 
-  put(key: Uint8Array, value: Uint8Array): void {
+  put(key: Uint8Array, value: Uint8Array, mark = 0): void {
     this.#changes++;
-    const sibling = put(this.#root, key, value);
+    const entry = { key, value, mark };
+    if (this.#maybeAppend(entry)) return;
+    const sibling = put(this.#root, entry);
     if (sibling === null) return;
     const separators = new Page();
     separators.insert(0, sibling.separator, EMPTY_BYTES);
@@ -64,6 +82,16 @@ export class Tree {
       children: [this.#root, sibling.node],
       size: this.#root.size + sibling.node.size,
     };
+  }
+
+  /** Puts an entry behind all others if it belongs there: no search for what grows at its end. */
+  #maybeAppend({ key, value, mark }: Entry): boolean {
+    let last = this.#root;
+    while (!(last instanceof Page)) last = lastChild(last);
+    if (!last.isBelow(key) || !last.hasRoom(key.length + value.length)) return false;
+    last.insert(last.size, key, value, mark);
+    for (let node = this.#root; !(node instanceof Page); node = lastChild(node)) node.size++;
+    return true;
   }
 
   remove(key: Uint8Array): void {
@@ -81,13 +109,18 @@ export class Tree {
   }
 
   *range(span: RangeSpan): Generator<StoreEntry, void, undefined> {
+    for (const { page, at } of this.places(span))
+      yield { key: page.key(at), value: page.value(at) };
+  }
+
+  *places(span: RangeSpan): Generator<Place, void, undefined> {
     const changes = this.#changes;
     const pages = span.reverse === true ? this.#pagesDown(span) : this.#pagesUp(span);
     for (const { page, low, high } of pages) {
       for (let i = low; i < high; i++) {
         const at = span.reverse === true ? high - 1 - (i - low) : i;
         assert(this.#changes === changes, 'table changed while iterating');
-        yield { key: page.key(at), value: page.value(at) };
+        yield { page, at };
       }
     }
   }
@@ -135,7 +168,7 @@ export class Tree {
     let from: Uint8Array | null = null;
     while (!(node instanceof Page)) {
       from = node.separators.key(node.separators.size - 1);
-      node = childAt(node, node.children.length - 1);
+      node = lastChild(node);
     }
     return { page: node, from, to: null };
   }
@@ -153,12 +186,12 @@ export class Tree {
   }
 }
 
-function put(node: Node, key: Uint8Array, value: Uint8Array): NewSibling | null {
-  if (node instanceof Page) return putIntoPage(node, key, value);
-  const at = childIndex(node, key);
+function put(node: Node, entry: Entry): NewSibling | null {
+  if (node instanceof Page) return putIntoPage(node, entry);
+  const at = childIndex(node, entry.key);
   const child = childAt(node, at);
   const sizeBefore = child.size;
-  const sibling = put(child, key, value);
+  const sibling = put(child, entry);
   node.size += child.size - sizeBefore;
   if (sibling === null) return null;
   node.size += sibling.node.size;
@@ -167,16 +200,21 @@ function put(node: Node, key: Uint8Array, value: Uint8Array): NewSibling | null 
   return node.children.length > CHILDREN_MAX ? splitInner(node, at) : null;
 }
 
-function putIntoPage(page: Page, key: Uint8Array, value: Uint8Array): NewSibling | null {
+function putIntoPage(page: Page, { key, value, mark }: Entry): NewSibling | null {
   const found = page.find(key);
   const at = found < 0 ? ~found : found;
-  if (found < 0) page.insert(at, key, value);
-  else page.replace(at, value);
+  if (found >= 0) page.replace(at, value, mark);
+  else if (at < page.size || page.hasRoom(key.length + value.length)) {
+    page.insert(at, key, value, mark);
+  } else {
+    // Ascending insertions leave full pages behind them instead of half-empty ones.
+    const next = new Page(Math.min(page.usedBytes, PAGE_BYTES_MAX));
+    page.trim();
+    next.insert(0, key, value, mark);
+    return { separator: key.slice(), node: next };
+  }
   if (!page.overfull) return null;
-  // Ascending insertions leave full pages behind them instead of half-empty ones.
-  const atEnd = at === page.size - 1;
-  const right = page.split(atEnd ? at : page.size >> 1);
-  if (atEnd) page.trim();
+  const right = page.split(page.size >> 1);
   return { separator: right.key(0).slice(), node: right };
 }
 
@@ -247,6 +285,10 @@ function childIndex(node: Inner, key: Uint8Array): number {
 /** The child that would hold the largest key below `key`. */
 function childIndexBelow(node: Inner, key: Uint8Array): number {
   return node.separators.lowerBound(key);
+}
+
+function lastChild(node: Inner): Node {
+  return childAt(node, node.children.length - 1);
 }
 
 function childAt(node: Inner, at: number): Node {

@@ -1,7 +1,7 @@
 import { type ByteReader, type ByteWriter, DecodeError, unreachable } from '../lib/index.ts';
 import { decodeConfState, encodeConfState } from '../raft/index.ts';
 import { WIRE_LIMITS } from './limits.ts';
-import type { BulkMessage, SnapshotChunkReply } from './types.ts';
+import type { BulkMessage, SnapshotChunk, SnapshotChunkReply } from './types.ts';
 
 /*
  *   bulkMessage := kind:u8 from:u64 to:u64 body
@@ -51,19 +51,12 @@ function itemBytes(items: readonly (Uint8Array | null)[]): number {
 }
 
 export function encodeBulkMessage(writer: ByteWriter, message: BulkMessage): void {
-  writer.u8(KIND[message.type]);
-  writer.u64(message.from);
-  writer.u64(message.to);
+  if (message.type === 'snapshotChunk') {
+    encodeChunkHead(writer, message);
+    return writer.raw(message.data);
+  }
+  encodeHead(writer, message);
   switch (message.type) {
-    case 'snapshotChunk':
-      writer.varint(message.transferId);
-      writer.varint(message.term);
-      writer.varint(message.position.index);
-      writer.varint(message.position.term);
-      encodeConfState(writer, message.position.confState);
-      writer.varint(message.sequence);
-      writer.bool(message.last);
-      return writer.bytes(message.data);
     case 'snapshotChunkReply':
       writer.varint(message.transferId);
       writer.varint(message.nextSequence);
@@ -87,6 +80,25 @@ export function encodeBulkMessage(writer: ByteWriter, message: BulkMessage): voi
     default:
       unreachable(message);
   }
+}
+
+/** A chunk up to its data, which are the rest of it. */
+export function encodeChunkHead(writer: ByteWriter, chunk: SnapshotChunk): void {
+  encodeHead(writer, chunk);
+  writer.varint(chunk.transferId);
+  writer.varint(chunk.term);
+  writer.varint(chunk.position.index);
+  writer.varint(chunk.position.term);
+  encodeConfState(writer, chunk.position.confState);
+  writer.varint(chunk.sequence);
+  writer.bool(chunk.last);
+  writer.varint(chunk.data.length);
+}
+
+function encodeHead(writer: ByteWriter, { type, from, to }: BulkMessage): void {
+  writer.u8(KIND[type]);
+  writer.u64(from);
+  writer.u64(to);
 }
 
 /**

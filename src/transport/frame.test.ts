@@ -10,7 +10,7 @@ import {
   KEEP_ALIVE_FRAME,
   messageFrameBytes,
 } from './frame.ts';
-import { anyPeerMessage, rawFrame } from './testing/index.ts';
+import { anyPeerMessage, chunk, rawFrame } from './testing/index.ts';
 import type { PeerMessage } from './types.ts';
 
 const PAYLOAD_BYTES_MAX = 64 * 1024;
@@ -45,6 +45,18 @@ describe('golden bytes:', () => {
       '1300000004c1ed8419481c8904010000000000000002000000000000000301',
     );
   });
+});
+
+test('a chunk’s head and its data are its frame', () => {
+  const writer = new FrameWriter();
+  const nowhere = new Uint8Array(new ArrayBuffer(0));
+  const data = [nowhere, ...[0, 1, 1_000, 20_000].map((length) => new Uint8Array(length))];
+  for (const each of data) {
+    const message = { ...chunk(1n, 2n, 7), data: each };
+    const parts = concatBytes([writer.chunkHead(message), each]);
+    expect(equalBytes(parts, frameOf(message)), `${each.length} bytes`).toBe(true);
+    expect(readAll([parts], 2 ** 20)).toEqual([{ kind: 'message', message }]);
+  }
 });
 
 test('messages come back however the stream is cut into chunks', () => {

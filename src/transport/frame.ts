@@ -5,10 +5,11 @@ import {
   bulkMessageBytes,
   decodeBulkMessage,
   encodeBulkMessage,
+  encodeChunkHead,
 } from './bulk-codec.ts';
 import { decodeHandshake, encodeHandshake, type HandshakeFrame, HELLO_KIND } from './handshake.ts';
 import { decodeMessage, encodeMessage, messageBytes } from './message-codec.ts';
-import type { BulkMessage, PeerMessage } from './types.ts';
+import type { BulkMessage, PeerMessage, SnapshotChunk } from './types.ts';
 
 /*
  * byte 0         4              8             12
@@ -81,6 +82,15 @@ export class FrameWriter {
     return this.#shared.finish();
   }
 
+  /** A chunk's frame up to its data, which follow as they are: nobody need copy them. */
+  chunkHead(chunk: SnapshotChunk): Uint8Array {
+    this.#shared.clear();
+    const start = beginFrame(this.#shared);
+    encodeChunkHead(this.#shared, chunk);
+    endFrame(this.#shared, start, chunk.data);
+    return this.#shared.finish();
+  }
+
   handshake(frame: HandshakeFrame): Uint8Array {
     this.#shared.clear();
     const start = beginFrame(this.#shared);
@@ -117,10 +127,13 @@ function beginFrame(writer: ByteWriter): number {
   return start;
 }
 
-function endFrame(writer: ByteWriter, start: number): void {
+/** `rest`: bytes of the payload that are not in the writer. */
+function endFrame(writer: ByteWriter, start: number, rest: Uint8Array = EMPTY_BYTES): void {
   const frame = writer.view().subarray(start);
-  writer.setU32(start, frame.length - HEADER_BYTES);
-  writer.setU32(start + 4, crc32(frame.subarray(HEADER_BYTES)));
+  const checksum = crc32(frame.subarray(HEADER_BYTES));
+  writer.setU32(start, frame.length - HEADER_BYTES + rest.length);
+  // Of no bytes that are nowhere, as an empty array may be, zlib says 0, whatever came before.
+  writer.setU32(start + 4, rest.length === 0 ? checksum : crc32(rest, checksum));
   writer.setU32(start + 8, crc32(frame.subarray(0, 8)));
 }
 

@@ -3,7 +3,7 @@ import { HEADER_BYTES, messageFrameBytes } from './frame.ts';
 import type { FramedConnection } from './framed.ts';
 import type { Lane } from './handshake.ts';
 import { WIRE_LIMITS } from './limits.ts';
-import type { PeerMessage } from './types.ts';
+import type { PeerMessage, SnapshotChunk } from './types.ts';
 
 /** Which lane a message takes. All AppendEntries share one, so that none overtakes another. */
 export function laneOf(message: PeerMessage): Lane {
@@ -67,9 +67,17 @@ export class SendQueue {
   flush(framed: FramedConnection): void {
     while (this.#messages.length > 0 && framed.writable && !framed.closed) {
       const { messages, bytes } = this.#take();
-      framed.write(this.#context.writer.messages(messages, bytes), messages.length);
+      const [first] = messages;
+      if (messages.length === 1 && first?.type === 'snapshotChunk') this.#write(framed, first);
+      else framed.write(this.#context.writer.messages(messages, bytes), messages.length);
       for (const message of messages) this.#count(message);
     }
+  }
+
+  /** The data are written as they are: they are most of what this process sends. */
+  #write(framed: FramedConnection, chunk: SnapshotChunk): void {
+    framed.write(this.#context.writer.chunkHead(chunk), 1);
+    if (chunk.data.length > 0) framed.write(chunk.data, 0);
   }
 
   #count(message: PeerMessage): void {

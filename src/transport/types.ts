@@ -43,7 +43,7 @@ export interface SnapshotChunk {
   readonly sequence: number;
   /** No chunk follows. */
   readonly last: boolean;
-  /** At most `WIRE_LIMITS.chunkBytesMax`; may be empty. */
+  /** At most `WIRE_LIMITS.chunkBytesMax`; may be empty. It must not change after it was sent. */
   readonly data: Uint8Array;
 }
 

@@ -22,7 +22,7 @@ const FEW: CutLimits = { singlesMax: 1, randomSubsets: 1 };
  * Of the states after one and two crashes: where recovery is crashed too, when not in full. Those
  * in which a snapshot was on its way are all tried.
  */
-const SAMPLED = [0.03, 0.05];
+const SAMPLED = [0.015, 0.03];
 
 interface Found<K> {
   readonly left: Left;

@@ -266,6 +266,27 @@ describe.each([1, 3])('on a cluster of %i', (size) => {
     await expect(root.getRoles()).rejects.toThrow();
   });
 
+  test('what one member was given is read, and watched, at every other', async () => {
+    fresh();
+    const prefix = `${namespaces}/`;
+    for (const given of servers) {
+      for (const asked of servers) {
+        const [writer, reader] = [given, asked].map(
+          (server) => new Etcd3({ hosts: hostOf(server) }),
+        ) as [Etcd3, Etcd3];
+        const key = `${prefix}${given.memberId}-${asked.memberId}`;
+        const watcher = await reader.watch().key(key).create();
+        const told = once(watcher, 'put');
+        await writer.put(key).value('news');
+        expect(await reader.get(key).string()).toBe('news');
+        expect((await told)[0]).toMatchObject({ value: Buffer.from('news') });
+        await watcher.cancel();
+        writer.close();
+        reader.close();
+      }
+    }
+  });
+
   test('a client that was closed says so', async () => {
     const closed = new Etcd3({ hosts: servers.map(hostOf) });
     closed.close();

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Cluster, ourCluster, realCluster } from './clusters.ts';
-import { type Etcdctl, plain } from './etcdctl-process.ts';
+import { Etcdctl, plain } from './etcdctl-process.ts';
+import { RealEtcd } from './real-etcd.ts';
 
 /*
  * Every command of etcdctl 3.4 that is about keys, members and maintenance, on a real etcd, and on
@@ -199,6 +200,30 @@ test('snapshot save and status', async () => {
     const { revision } = JSON.parse(status.stdout) as { revision: number };
     ctl.said.push(`snapshot at ${revision}`);
   });
+});
+
+test('snapshot restore: a real etcd goes on from a file that came over TLS', async () => {
+  for (const cluster of clusters.filter(({ title }) => title.endsWith('with TLS'))) {
+    const ctl = cluster.ctl();
+    for (const n of [1, 2, 3]) await ctl.run(['put', `restored/${n}`, `${cluster.title} ${n}`]);
+    const all = ['get', '--prefix', 'restored/', '-w', 'json'];
+    const kvsOf = ({ stdout }: { stdout: string }): unknown => JSON.parse(stdout).kvs;
+    const expected = kvsOf(await ctl.first().run(all));
+    const [file, dataDir] = [`${cluster.title}.file`, cluster.title].map((name) =>
+      join(directory, name),
+    ) as [string, string];
+    expect(await ctl.first().run(['snapshot', 'save', file])).toMatchObject({ code: 0 });
+    expect(await ctl.run(['snapshot', 'status', file])).toMatchObject({ code: 0 });
+    expect(await ctl.run(['snapshot', 'restore', file, '--data-dir', dataDir])).toMatchObject({
+      code: 0,
+    });
+    const etcd = await RealEtcd.start(dataDir);
+    try {
+      expect(kvsOf(await new Etcdctl([etcd.address]).run(all))).toEqual(expected);
+    } finally {
+      await etcd.stop();
+    }
+  }
 });
 
 test('endpoint hashkv: three members have the same hash', async () => {

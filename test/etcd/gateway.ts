@@ -191,6 +191,17 @@ test('a watch tells the same, message by message', async () => {
   for (const watch of watches) watch.cancel();
 });
 
+test('a deadline ends what waits, in the same words', async () => {
+  const lock = { name: b64('deadline') };
+  await both('/v3/lock/lock', lock);
+  const headers = { 'grpc-timeout': '200m' };
+  const [theirs, ours] = await Promise.all(
+    sides.map((side) => post(`${side}/v3/lock/lock`, lock, { headers })),
+  );
+  expect([ours?.status, ours?.body]).toEqual([theirs?.status, theirs?.body]);
+  expect(ours?.status).toBe(504);
+});
+
 test('the pages that tools look at', async () => {
   const pages = await Promise.all(
     sides.map(async (side) => ({

@@ -19,7 +19,7 @@ import { ERRORS, errorCodeOf } from '../errors.ts';
 import { readChangesResult, writeChangesResult } from './changes.ts';
 import { readKeyValue, writeKeyValue } from './key-value.ts';
 import { readLeaseResult, writeLeaseResult } from './lease.ts';
-import { MESSAGE_DEPTH_MAX, writeMessage } from './writing.ts';
+import { MESSAGE_DEPTH_MAX, readNothing, writeMessage } from './writing.ts';
 
 const RESOLVE_STATES = ['notExecuted', 'executed', 'acknowledged'] as const;
 
@@ -107,13 +107,15 @@ function readAnswer(reader: ProtoReader): Answer {
   while (reader.next()) {
     switch (reader.field) {
       case 6:
-        body = reader.message(readSkipResult);
+        reader.message(readNothing);
+        body = { type: 'skip' };
         break;
       case 7:
         body = reader.message(readOpenSessionResult);
         break;
       case 8:
-        body = reader.message(readCloseSessionResult);
+        reader.message(readNothing);
+        body = { type: 'closeSession' };
         break;
       case 9:
         body = reader.message(readResolveResult);
@@ -310,11 +312,6 @@ function readTxnOperationResult(reader: ProtoReader): TxnOperationResult {
   return body;
 }
 
-function readSkipResult(reader: ProtoReader): { readonly type: 'skip' } {
-  while (reader.next()) reader.skip();
-  return { type: 'skip' };
-}
-
 function readCompactResult(reader: ProtoReader): CompactResult {
   let revision = 0;
   while (reader.next()) {
@@ -322,11 +319,6 @@ function readCompactResult(reader: ProtoReader): CompactResult {
     else reader.skip();
   }
   return { type: 'compact', revision };
-}
-
-function readCloseSessionResult(reader: ProtoReader): CloseSessionResult {
-  while (reader.next()) reader.skip();
-  return { type: 'closeSession' };
 }
 
 function writeOpenSessionResult(writer: ProtoWriter, result: OpenSessionResult): void {

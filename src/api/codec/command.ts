@@ -17,7 +17,7 @@ import {
   writePut,
 } from './operation.ts';
 import { readOutermostTxn, writeTxn } from './txn.ts';
-import { MESSAGE_DEPTH_MAX, writeMessage } from './writing.ts';
+import { MESSAGE_DEPTH_MAX, readNothing, writeMessage } from './writing.ts';
 
 /*
  * Commands. Every function here is the pair of one message of quorate.proto: `write*` and `read*`
@@ -248,9 +248,4 @@ function readCompact(reader: ProtoReader): Compact {
     else reader.skip();
   }
   return { type: 'compact', revision };
-}
-
-/** A message without fields of ours. */
-function readNothing(reader: ProtoReader): void {
-  while (reader.next()) reader.skip();
 }

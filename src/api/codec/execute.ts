@@ -2,7 +2,7 @@ import { ProtoReader, type ProtoWriter, unreachable } from '../../lib/index.ts';
 import type { Query } from '../command.ts';
 import { API_LIMITS } from '../limits.ts';
 import { readQuery, writeQuery } from './query.ts';
-import { MESSAGE_DEPTH_MAX, writeMessage } from './writing.ts';
+import { MESSAGE_DEPTH_MAX, readNothing, writeMessage } from './writing.ts';
 
 /** One request on the Execute stream. */
 export interface ExecuteRequest {
@@ -10,7 +10,9 @@ export interface ExecuteRequest {
   readonly id: number;
   readonly body:
     | { readonly type: 'command'; readonly command: Uint8Array }
-    | { readonly type: 'query'; readonly query: Query };
+    | { readonly type: 'query'; readonly query: Query }
+    /** Of the query with that id: it need not wait for changes any longer. Has no answer itself. */
+    | { readonly type: 'withdrawal' };
 }
 
 /** The encoded `Answer` to the request of that id. */
@@ -117,6 +119,9 @@ function writeRequest(writer: ProtoWriter, request: ExecuteRequest): void {
     case 'query':
       writeQuery(writer, 3, request.body.query);
       break;
+    case 'withdrawal':
+      writer.end(writer.begin(4));
+      break;
     default:
       unreachable(request.body);
   }
@@ -136,6 +141,10 @@ function readRequest(reader: ProtoReader): ExecuteRequest {
         break;
       case 3:
         body = { type: 'query', query: reader.message(readQuery) };
+        break;
+      case 4:
+        reader.message(readNothing);
+        body = { type: 'withdrawal' };
         break;
       default:
         reader.skip();

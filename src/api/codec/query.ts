@@ -3,7 +3,8 @@ import type { Query, Resolve } from '../command.ts';
 import { readChanges, writeChanges } from './changes.ts';
 import { readLeaseTimeToLive, writeLeaseTimeToLive } from './lease.ts';
 import { readRange, writeRange } from './operation.ts';
-import { MESSAGE_DEPTH_MAX } from './writing.ts';
+import { readOutermostTxn, writeTxn } from './txn.ts';
+import { MESSAGE_DEPTH_MAX, readNothing } from './writing.ts';
 
 /** @throws DecodeError on bytes that are not a ResolveRequest message. */
 export function decodeResolve(bytes: Uint8Array): Resolve {
@@ -37,6 +38,9 @@ export function writeQuery(
     case 'changes':
       writeChanges(writer, 6, query);
       break;
+    case 'txn':
+      writeTxn(writer, 7, query);
+      break;
     default:
       unreachable(query);
   }
@@ -61,10 +65,14 @@ export function readQuery(reader: ProtoReader): Query {
         query = reader.message(readLeaseTimeToLive);
         break;
       case 5:
-        query = reader.message(readLeaseList);
+        reader.message(readNothing);
+        query = { type: 'leases' };
         break;
       case 6:
         query = reader.message(readChanges);
+        break;
+      case 7:
+        query = readOutermostTxn(reader);
         break;
       default:
         reader.skip();
@@ -90,9 +98,4 @@ function readResolve(reader: ProtoReader): Resolve {
     }
   }
   return { type: 'resolve', sessionId, seq };
-}
-
-function readLeaseList(reader: ProtoReader): { readonly type: 'leases' } {
-  while (reader.next()) reader.skip();
-  return { type: 'leases' };
 }

@@ -1,4 +1,4 @@
-import { ProtoWriter } from '../../lib/index.ts';
+import { type ProtoReader, ProtoWriter } from '../../lib/index.ts';
 import { API_LIMITS } from '../limits.ts';
 
 /** A Txn stands in a TxnOperation, which stands in a Txn, …; the rest of any message is flatter. */
@@ -12,4 +12,9 @@ export function writeMessage(write: (writer: ProtoWriter) => void): Uint8Array {
   WRITER.clear();
   write(WRITER);
   return WRITER.finish();
+}
+
+/** A message without fields of ours. */
+export function readNothing(reader: ProtoReader): void {
+  while (reader.next()) reader.skip();
 }

@@ -176,6 +176,7 @@ export const arbQuery: fc.Arbitrary<Query> = fc.record({
   serializable: fc.boolean(),
   query: fc.oneof(
     arbRangeOperation,
+    arbTxn(3),
     fc.record({ type: fc.constant('resolve' as const), sessionId: arbUint, seq: arbUint }),
     fc.record({
       type: fc.constant('leaseTimeToLive' as const),
@@ -304,6 +305,7 @@ export const arbExecuteRequest: fc.Arbitrary<ExecuteRequest> = fc.record({
   body: fc.oneof(
     fc.record({ type: fc.constant('command' as const), command: arbBytes }),
     fc.record({ type: fc.constant('query' as const), query: arbQuery }),
+    fc.constant({ type: 'withdrawal' as const }),
   ),
 });
 

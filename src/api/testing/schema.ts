@@ -151,15 +151,13 @@ function queryPlain({ serializable, query }: Query): Plain {
   return message({ serializable, ...oneof(query) });
 }
 
+function bodyPlain(body: ExecuteRequest['body']): Plain {
+  if (body.type === 'command') return { command: body.command };
+  return body.type === 'query' ? { query: queryPlain(body.query) } : { withdrawal: {} };
+}
+
 export function requestsPlain(requests: readonly ExecuteRequest[]): unknown {
-  const list = requests.map(({ id, body }) =>
-    message(
-      body.type === 'command'
-        ? { id, command: body.command }
-        : { id, query: queryPlain(body.query) },
-      ['command'],
-    ),
-  );
+  const list = requests.map(({ id, body }) => message({ id, ...bodyPlain(body) }, ['command']));
   return plain(message({ requests: list }));
 }
 

@@ -7,6 +7,8 @@ import {
   KvError,
   type MemberStatus,
   type Query,
+  type Reply,
+  type Withdraw,
 } from '../../api/index.ts';
 import type { ChannelFactory, ChannelHandlers, ClerkChannel } from '../channel.ts';
 import { type Endpoint, endpointText } from '../endpoint.ts';
@@ -54,7 +56,7 @@ export interface FakeMember {
 /** A state machine in place of the pretended one; it may keep an answer back. */
 export interface Backend {
   execute(command: Command): Uint8Array;
-  read(query: Query, reply: (answer: Uint8Array) => void): void;
+  read(query: Query, reply: Reply): Withdraw | undefined;
 }
 
 /** Members with one store behind them, over channels that a test breaks at will. */
@@ -67,6 +69,8 @@ export class FakeCluster {
   hinted: number | null | undefined = undefined;
   /** Decides on each request that reaches the leader. */
   fate: (arrival: Arrival) => Fate = () => 'serve';
+  /** Times that a question was withdrawn. */
+  withdrawals = 0;
   /** Commands in the order in which they reached any member. */
   readonly arrivals: Arrival[] = [];
   readonly #clock: FakeClock;
@@ -77,7 +81,7 @@ export class FakeCluster {
     this.#clock = clock;
     this.#backend = backend ?? {
       execute: (c) => this.store.execute(c),
-      read: (q, r) => r(this.store.read(q)),
+      read: (q, r) => void r(this.store.read(q)),
     };
     for (let id = 1; id <= size; id++) {
       this.members.push({
@@ -142,13 +146,14 @@ export class FakeCluster {
   }
 
   /** What one request leads to; null for no answer, or one that comes to `late`. */
-  answer(
-    channel: FakeChannel,
-    request: ExecuteRequest,
-    late: (answer: Uint8Array) => void,
-  ): Uint8Array | null {
+  answer(channel: FakeChannel, request: ExecuteRequest, late: Reply): Uint8Array | null {
     const { member } = channel;
-    const { body } = request;
+    const { id, body } = request;
+    if (body.type === 'withdrawal') {
+      this.withdrawals++;
+      channel.waiting.get(id)?.();
+      return null;
+    }
     const arrival: Arrival =
       body.type === 'command'
         ? { type: 'command', member, command: decodeCommand(body.command) }
@@ -158,28 +163,28 @@ export class FakeCluster {
     if (member.condition === 'mute') return null;
     const isLocal = arrival.type === 'query' && arrival.query.serializable;
     if (this.leader === null || this.member(this.leader) !== member) {
-      return isLocal ? this.#serve(arrival, late) : this.#notLeader();
+      return isLocal ? this.#serve(arrival, late, null) : this.#notLeader();
     }
     const fate = this.fate(arrival);
     if (typeof fate === 'object') {
       if ('answer' in fate) return fate.answer;
       if (fate.lateMs !== undefined)
-        this.#clock.setTimer(fate.lateMs, () => this.#serve(arrival, () => {}));
+        this.#clock.setTimer(fate.lateMs, () => this.#serve(arrival, () => {}, null));
       return refusal(fate.code, `told to say ${fate.code}`);
     }
     switch (fate) {
       case 'serve':
-        return this.#serve(arrival, late);
+        return this.#serve(arrival, late, (withdraw) => channel.waiting.set(id, withdraw));
       case 'drop':
         return null;
       case 'mute':
-        this.#serve(arrival, () => {});
+        this.#serve(arrival, () => {}, null);
         return null;
       case 'cut':
         channel.cut('reset');
         return null;
       case 'cutAfter':
-        this.#serve(arrival, () => {});
+        this.#serve(arrival, () => {}, null);
         channel.cut('reset');
         return null;
     }
@@ -189,14 +194,19 @@ export class FakeCluster {
     this.#open.delete(channel);
   }
 
-  #serve(arrival: Arrival, late: (answer: Uint8Array) => void): Uint8Array | null {
+  #serve(
+    arrival: Arrival,
+    late: Reply,
+    onWaiting: ((withdraw: Withdraw) => void) | null,
+  ): Uint8Array | null {
     if (arrival.type === 'command') return this.#backend.execute(arrival.command);
     let answer: Uint8Array | null = null;
     let isLate = false;
-    this.#backend.read(arrival.query, (said) => {
+    const withdraw = this.#backend.read(arrival.query, (said) => {
       if (isLate) late(said);
       else answer = said;
     });
+    if (withdraw !== undefined) onWaiting?.(withdraw);
     isLate = true;
     return answer;
   }
@@ -228,6 +238,8 @@ export class FakeCluster {
 
 class FakeChannel implements ClerkChannel {
   readonly member: FakeMember;
+  /** Questions that wait for news, by id. */
+  readonly waiting = new Map<number, Withdraw>();
   readonly #clock: FakeClock;
   readonly #cluster: FakeCluster;
   readonly #handlers: ChannelHandlers;
@@ -286,6 +298,7 @@ class FakeChannel implements ClerkChannel {
 
   #end(): void {
     this.#isOpen = false;
+    for (const withdraw of this.waiting.values()) withdraw();
     this.#cluster.closed(this);
   }
 

@@ -74,6 +74,7 @@ export class GrpcServer {
     stream.on('data', (chunk: Uint8Array) => {
       for (const message of frames.push(chunk)) {
         const replies = decodeExecuteRequests(message).map(({ id, body }) => {
+          if (body.type === 'withdrawal') throw new Error('nothing waits here');
           const answer =
             body.type === 'command'
               ? this.store.execute(decodeCommand(body.command))

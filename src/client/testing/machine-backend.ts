@@ -3,13 +3,16 @@ import {
   encodeCommand,
   type Operation,
   type Query,
+  type Reply,
   type StateFeed,
+  type Withdraw,
 } from '../../api/index.ts';
 import { KvStateMachine } from '../../kv/index.ts';
 import { Followers } from '../../server/followers.ts';
 import { memoryStore } from '../../store/index.ts';
 import type { FakeClock } from './fake-clock.ts';
 import type { Backend } from './fake-cluster.ts';
+import { refusal } from './fake-store.ts';
 
 /** How often log time moves by itself, so that leases end, milliseconds. */
 const TICK_MS = 100;
@@ -19,6 +22,8 @@ export class MachineBackend implements Backend {
   readonly machine = new KvStateMachine({ store: memoryStore() });
   /** Who asks for confirmation gets this refusal; null: a quorum confirms. */
   refusal: Uint8Array | null = null;
+  /** How often confirmation was asked for. */
+  confirmations = 0;
   /** Queries that came, confirmed or not. */
   queries: Query['query'][] = [];
   readonly followers: Followers;
@@ -31,8 +36,15 @@ export class MachineBackend implements Backend {
     this.followers = new Followers({
       feed: this.#feed(),
       clock,
-      confirm: (done) => done(this.refusal),
-      refusals: { stopped: new Uint8Array(0), overloaded: new Uint8Array(0) },
+      confirm: (done) => {
+        this.confirmations++;
+        done(this.refusal);
+      },
+      refusals: {
+        stopped: new Uint8Array(0),
+        overloaded: new Uint8Array(0),
+        withdrawn: refusal('CANCELLED_NOT_APPLIED', 'withdrawn'),
+      },
     });
   }
 
@@ -42,14 +54,13 @@ export class MachineBackend implements Backend {
     return answer;
   }
 
-  read(query: Query, reply: (answer: Uint8Array) => void): void {
+  read(query: Query, reply: Reply): Withdraw | undefined {
     this.queries.push(query.query);
     const asked = query.query;
     if (asked.type === 'changes' && asked.from !== null && asked.waitMs > 0) {
-      this.followers.follow({ ...asked, from: asked.from }, reply);
-    } else {
-      reply(this.machine.query(query));
+      return this.followers.follow({ ...asked, from: asked.from }, reply);
     }
+    return void reply(this.machine.query(query));
   }
 
   /** Somebody else changes something. */

@@ -39,7 +39,7 @@ export class SessionWorld {
     const { machine } = this;
     const service: Pick<KvService, 'execute' | 'read'> = {
       execute: (command, reply) => this.#execute(command, reply),
-      read: (query: Query, reply: Reply) => reply(machine.query(query)),
+      read: (query: Query, reply: Reply) => void reply(machine.query(query)),
     };
     const feed: Pick<StateFeed, 'revision' | 'onApplied'> = {
       get revision() {

@@ -2,7 +2,7 @@ import type { StateFeed } from '../../api/index.ts';
 import { encodeCommand, type Operation } from '../../api/index.ts';
 import type { GrpcError, GrpcStream } from '../../grpc/index.ts';
 import { ManualClock } from '../../grpc/testing/manual-clock.ts';
-import { KvStateMachine } from '../../kv/index.ts';
+import { KvStateMachine, StateView } from '../../kv/index.ts';
 import { memoryStore } from '../../store/index.ts';
 import { fragileStore } from '../../store/testing/index.ts';
 import type { EtcdContext, EtcdMember } from '../context.ts';
@@ -16,10 +16,7 @@ export class WatchWorld {
   readonly #store = fragileStore(memoryStore());
   readonly machine = new KvStateMachine({ store: this.#store });
   /** The machine's rows. */
-  readonly rows: StateRows = {
-    get: (table, key) => this.#store.get(table, key),
-    history: (from) => this.#store.range('history', { from, to: null }),
-  };
+  readonly rows: StateRows = new StateView(this.#store);
   readonly context: EtcdContext;
   hasLeader = true;
   #index = 0;

@@ -1,4 +1,6 @@
-import { Agent, type ClientRequest, type IncomingMessage, request } from 'node:http';
+import http, { Agent, type ClientRequest, type IncomingMessage } from 'node:http';
+import https from 'node:https';
+import type { SecureContextOptions } from 'node:tls';
 
 /** An answer, as a client of the gateway sees it. */
 export interface Posted {
@@ -12,15 +14,18 @@ export interface PostOptions {
   readonly method?: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly agent?: Agent;
+  /** For `https`. */
+  readonly tls?: SecureContextOptions;
 }
 
 /** Sends a request to the gateway; `body` is text, or a value to be sent as JSON. */
 export async function post(
   url: string,
   body: unknown = {},
-  { method = 'POST', headers = {}, agent }: PostOptions = {},
+  { method = 'POST', headers = {}, agent, tls }: PostOptions = {},
 ): Promise<Posted> {
-  const sent = request(url, { method, headers, ...(agent === undefined ? {} : { agent }) });
+  const { request } = url.startsWith('https:') ? https : http;
+  const sent = request(url, { method, headers, ...tls, ...(agent === undefined ? {} : { agent }) });
   sent.end(typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body));
   const response = await responseTo(sent);
   let text = '';
@@ -58,7 +63,7 @@ export class PostStream {
 
   /** @param isWhole false: more is sent later. */
   static async open(url: string, body: unknown, isWhole = true): Promise<PostStream> {
-    const sent = request(url, { method: 'POST', agent: new Agent() });
+    const sent = http.request(url, { method: 'POST', agent: new Agent() });
     sent.write(JSON.stringify(body));
     if (isWhole) sent.end();
     return new PostStream(sent, await responseTo(sent));

@@ -1,3 +1,4 @@
+import { copyBytes } from '../../lib/index.ts';
 import { FLAG, FRAME, FRAME_BYTES_MAX, FRAME_HEAD_BYTES } from './protocol.ts';
 
 /** Bytes of a pooled buffer: what a busy connection writes in one turn. */
@@ -114,14 +115,10 @@ export class Outbox {
     this.#bytes[at + 2] = payloadBytes;
   }
 
-  /** Short payloads byte by byte: `set` costs more than they do. */
   #append(payload: Uint8Array): void {
     this.#reserve(payload.length);
-    const bytes = this.#bytes;
-    const at = this.#length;
-    if (payload.length > 24) bytes.set(payload, at);
-    else for (let i = 0; i < payload.length; i++) bytes[at + i] = payload[i] as number;
-    this.#length = at + payload.length;
+    copyBytes(this.#bytes, this.#length, payload);
+    this.#length += payload.length;
   }
 
   #reserve(more: number): void {

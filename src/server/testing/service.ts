@@ -1,5 +1,5 @@
 /** A KvService that does what the test says. */
-import type { KvService, MemberStatus, Query, Reply } from '../../api/index.ts';
+import type { KvService, MemberStatus, Query, Reply, Withdraw } from '../../api/index.ts';
 
 export function testStatus(): MemberStatus {
   return {
@@ -23,6 +23,8 @@ export function testStatus(): MemberStatus {
 export class TestService implements KvService {
   readonly commands: { readonly command: Uint8Array; readonly reply: Reply }[] = [];
   readonly queries: { readonly query: Query; readonly reply: Reply }[] = [];
+  /** Queries that were withdrawn, by their place among those that reached the service. */
+  readonly withdrawn: number[] = [];
   /** Called after every arrival. */
   onArrival: () => void = () => {};
 
@@ -31,9 +33,10 @@ export class TestService implements KvService {
     this.onArrival();
   }
 
-  read(query: Query, reply: Reply): void {
-    this.queries.push({ query, reply });
+  read(query: Query, reply: Reply): Withdraw {
+    const place = this.queries.push({ query, reply }) - 1;
     this.onArrival();
+    return () => void this.withdrawn.push(place);
   }
 
   status(): MemberStatus {

@@ -56,12 +56,8 @@ export const FORWARDING_BUGS: readonly Bug[] = [
     patches: [
       {
         file: 'server/service.js',
-        find:
-          "if (outcome.type === 'confirmed')\n                    " +
-          'return done(machine().query(query));\n                done(outcome',
-        put:
-          "if (outcome.type !== 'stopped')\n                    " +
-          'return done(machine().query(query));\n                done(outcome',
+        find: "if (outcome.type === 'confirmed')\n                    return done(machine()",
+        put: "if (outcome.type !== 'stopped')\n                    return done(machine()",
       },
     ],
   },

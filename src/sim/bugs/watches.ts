@@ -124,7 +124,7 @@ function beginningLocally(service: KvService): KvService {
     execute: (command, reply) => service.execute(command, reply),
     read: (query, reply) => {
       const isBeginning = query.query.type === 'changes' && query.query.from === null;
-      service.read(isBeginning ? { ...query, serializable: true } : query, reply);
+      return service.read(isBeginning ? { ...query, serializable: true } : query, reply);
     },
     status: () => service.status(),
   };
