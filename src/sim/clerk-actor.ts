@@ -109,8 +109,10 @@ export class ClerkActor {
       ...(plan.sessionTtlMs === null ? {} : { sessionTtlMs: plan.sessionTtlMs }),
     };
     world.movePromises();
+    // Another incarnation may have the session, and go on with it, before this one hears of it.
+    const ackedSeqs = new Map(this.#ackedSeqs);
     createClerk(options, io).then(
-      (clerk) => this.#connected(process, clerk),
+      (clerk) => this.#connected(process, clerk, ackedSeqs),
       () => {
         if (!process.alive || process !== this.#process) return;
         this.#later(process, 100, () => this.restart());
@@ -140,11 +142,12 @@ export class ClerkActor {
     this.#stopped = true;
   }
 
-  #connected(process: Process, clerk: Clerk): void {
+  /** @param ackedSeqs as they were when the clerk was started */
+  #connected(process: Process, clerk: Clerk, ackedSeqs: ReadonlyMap<number, number>): void {
     if (!process.alive) return;
     const { session } = clerk;
     if (session !== null) {
-      const ackedSeq = this.#ackedSeqs.get(session.id) ?? 0;
+      const ackedSeq = ackedSeqs.get(session.id) ?? 0;
       if (session.lastSeq < ackedSeq) {
         const what = `${process.name} found seq ${session.lastSeq}, ${ackedSeq} was answered`;
         this.#parts.world.stop(new Violation('a session remembers', what));

@@ -156,6 +156,17 @@ describe('a promise that is broken is found', () => {
     oracle.observe(2n, { ...leader, term: 3 });
   });
 
+  test('a committed entry that is replaced, save by who has not heard of the term', async () => {
+    const asleep = await logOf(3n);
+    const awake = await logOf(2n);
+    for (const wal of [await logOf(1n), awake, asleep]) await write(wal, [entry(1, 1)]);
+    await write(awake, [], { term: 3, vote: null, commitIndex: 0 });
+    oracle.observe(1n, status({ term: 3, commitIndex: 1, appliedIndex: 1 }));
+    await expect(write(awake, [entry(1, 2)])).rejects.toThrow('committed entries stay');
+    await write(asleep, [entry(1, 2)], { term: 3, vote: null, commitIndex: 0 });
+    await expect(write(asleep, [entry(1, 3)])).rejects.toThrow('committed entries stay');
+  });
+
   test('a leader that replaces entries of its own log', async () => {
     const wal = await logOf(1n);
     await write(wal, [entry(1, 1), entry(2, 1)], { term: 2, vote: 1n, commitIndex: 0 });

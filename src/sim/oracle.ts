@@ -87,9 +87,12 @@ export class Oracle {
     const { shadow } = this.#of(id);
     shadow.onDurable(
       bytes,
-      ({ index, by, term }) => {
+      ({ index, by, termBefore, term }) => {
         const committed = this.#committed[index - 1];
-        if (committed !== undefined && committed.entry.chain !== by.chain) {
+        // Who has slept through the commit may believe an earlier leader; it did not count for it.
+        const latestWord = Math.max(termBefore, by.entry.term);
+        const mayBeLate = committed !== undefined && latestWord < committed.inTerm;
+        if (committed !== undefined && committed.entry.chain !== by.chain && !mayBeLate) {
           throw new Violation('committed entries stay', `${shadow.name} replaced entry ${index}`);
         }
         if (this.#leaders.get(term) === id) {

@@ -13,8 +13,16 @@ export interface ShadowEntry {
 /** The entry that some member has applied at this index; null while none has. */
 export type Committed = (index: number) => ShadowEntry | null;
 
-/** An entry is replaced by a batch that brings the member to `term`; throws if it must not be. */
-export type Replaced = (change: { index: number; by: ShadowEntry; term: number }) => void;
+/**
+ * An entry is replaced by a batch that brings the member from one term to another; throws if it
+ * must not be.
+ */
+export type Replaced = (change: {
+  readonly index: number;
+  readonly by: ShadowEntry;
+  readonly termBefore: number;
+  readonly term: number;
+}) => void;
 
 /** A vote counts as long as its candidate runs, and that ends when its disk is lost. */
 interface Vote {
@@ -173,10 +181,11 @@ export class ShadowLog {
     this.#sequence = batch.sequence;
     this.#batchChain = batch.chain;
     // Of one batch the hard state comes last, and is in force for all of it.
-    const term = Math.max(this.term, ...batch.records.map((record) => record.term));
+    const termBefore = this.term;
+    const term = Math.max(termBefore, ...batch.records.map((record) => record.term));
     for (const record of batch.records) {
       if ('kind' in record) {
-        this.#append(record, (index, by) => replaced({ index, by, term }));
+        this.#append(record, (index, by) => replaced({ index, by, termBefore, term }));
       } else if ('baseIndex' in record) this.#restart(record, committed);
       else this.#setHardState(record, lossesOf);
     }

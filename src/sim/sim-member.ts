@@ -86,6 +86,8 @@ export class SimMember {
   #holdings = new Holdings();
   /** Has been told to do something by its operator. */
   #operated: Process | null = null;
+  /** The process that was told to stop. */
+  #stopping: Process | null = null;
   /** How far others were when it came up, and had come by snapshots; null: not behind. */
   #behind: { readonly index: number; readonly installed: number } | null = null;
   /**
@@ -246,6 +248,7 @@ export class SimMember {
   /** Ends the process as an operator would: leadership handed over, log closed; then restarts. */
   stop(downMs: number): void {
     const end = (member: Member): Promise<void> => member.handOver().then(() => member.close());
+    this.#stopping = this.#process;
     this.#operate(end, (process) => {
       this.#checkHoldings();
       this.#end(process);
@@ -342,6 +345,8 @@ export class SimMember {
   /** Everything about this machine works from now on. */
   mend(): void {
     this.#mended = true;
+    // It may wait for a slow commit, and leads nobody meanwhile: its operator loses patience.
+    if (this.#stopping !== null && this.#stopping === this.#process) this.crash({ type: 'kill' });
     this.device.heal();
     this.stateDevice.heal();
     this.#process?.resume('ioFirst');
