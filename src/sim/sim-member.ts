@@ -84,9 +84,8 @@ export class SimMember {
   #snapshots: SnapshotWatch;
   /** What the present process has not given back. */
   #holdings = new Holdings();
-  /** Has been told to do something by its operator. */
+  /** The process that was told to do something by its operator; the one that was told to stop. */
   #operated: Process | null = null;
-  /** The process that was told to stop. */
   #stopping: Process | null = null;
   /** How far others were when it came up, and had come by snapshots; null: not behind. */
   #behind: { readonly index: number; readonly installed: number } | null = null;
@@ -259,20 +258,17 @@ export class SimMember {
 
   /** Hands leadership over, and goes on. */
   handOver(): void {
-    this.#operate(
-      (member) => member.handOver(),
-      () => {},
-    );
+    this.#operate((member) => member.handOver());
   }
 
-  #operate(work: (member: Member) => Promise<void>, done: (process: Process) => void): void {
+  #operate(work: (member: Member) => Promise<void>, done?: (process: Process) => void): void {
     const process = this.#process;
     const member = this.member;
     if (process === null || member === null) return;
     this.#operated = process;
     this.#parts.world.movePromises();
     work(member).then(
-      () => process.alive && done(process),
+      () => process.alive && done?.(process),
       (error: unknown) => this.#exit(process, error),
     );
   }
@@ -345,7 +341,7 @@ export class SimMember {
   /** Everything about this machine works from now on. */
   mend(): void {
     this.#mended = true;
-    // It may wait for a slow commit, and leads nobody meanwhile: its operator loses patience.
+    // It may wait for a slow commit, and answers nobody: its operator loses patience.
     if (this.#stopping !== null && this.#stopping === this.#process) this.crash({ type: 'kill' });
     this.device.heal();
     this.stateDevice.heal();
