@@ -131,6 +131,7 @@ class SavedMachine implements StateMachine {
         at += chunk.length;
         return chunk;
       },
+      recycle: () => {},
       close: () => {},
     };
   }
@@ -140,7 +141,7 @@ class SavedMachine implements StateMachine {
     let bytes: Uint8Array = new Uint8Array(0);
     const writer: SnapshotWriter = {
       write: (chunk, written) => {
-        chunks.push(chunk);
+        chunks.push(chunk.slice());
         this.#clock.defer(() => written(null));
       },
       finish: (finished) => {

@@ -20,6 +20,8 @@ let receiver: SnapshotReceiver;
 /** Steps of the writer that wait to be ended by the test. */
 let steps: { readonly name: string; readonly done: Done }[];
 let written: number[];
+/** What was written, each time, lay in. */
+let memory: ArrayBufferLike[];
 let replies: SnapshotChunkReply[];
 let received: ReceivedSnapshot[];
 
@@ -30,6 +32,7 @@ function step(name: string): (done: Done) => void {
 const writer: SnapshotWriter = {
   write: (chunk, done) => {
     written.push(chunk[0] ?? -1);
+    memory.push(chunk.buffer);
     step('write')(done);
   },
   finish: step('finish'),
@@ -41,6 +44,7 @@ beforeEach(() => {
   clock = new VirtualClock();
   steps = [];
   written = [];
+  memory = [];
   replies = [];
   received = [];
   receiver = new SnapshotReceiver({
@@ -85,6 +89,25 @@ function answers(): string[] {
 }
 
 describe('chunks', () => {
+  test('are copied when they arrive: their memory is the connection’s', () => {
+    const data = Uint8Array.of(7);
+    chunk(0, { data });
+    data[0] = 99;
+    end('open');
+    expect(written).toEqual([7]);
+  });
+
+  test('of one length take turns in the same memory', () => {
+    chunk(0);
+    end('open');
+    for (let sequence = 1; sequence < 5; sequence++) {
+      chunk(sequence);
+      end('write');
+    }
+    expect(written).toEqual([0, 1, 2, 3, 4]);
+    expect(new Set(memory).size).toBe(2);
+  });
+
   test('are acknowledged when they are written, not when they arrive', () => {
     chunk(0);
     chunk(1);

@@ -40,6 +40,8 @@ interface Transfer extends TransferKey {
   /** By sequence, ≥ `written`: waiting for the writer, or for those before them. */
   readonly taken: Map<number, SnapshotChunk>;
   takenBytes: number;
+  /** Memory of chunks that were written, for the next ones. */
+  readonly spare: Uint8Array[];
   /** To be discarded as soon as the writer is free. */
   cancelled: boolean;
   heardMs: number;
@@ -85,7 +87,10 @@ export class SnapshotReceiver {
     return this.#transfer !== null;
   }
 
-  /** `term`, `commitIndex`: the core's, which tell what is of no use any more. */
+  /**
+   * The chunk's data are copied before this returns.
+   * `term`, `commitIndex`: the core's, which tell what is of no use any more.
+   */
   handleChunk(chunk: SnapshotChunk, core: { term: number; commitIndex: number }): void {
     if (this.#stopped) return;
     if (chunk.term < core.term) return this.#answer(chunk, 0, 'refused');
@@ -145,6 +150,7 @@ export class SnapshotReceiver {
       written: 0,
       taken: new Map(),
       takenBytes: 0,
+      spare: [],
       cancelled: false,
       heardMs: 0,
     };
@@ -169,7 +175,7 @@ export class SnapshotReceiver {
     const { receivedBytesMax } = this.#options.limits;
     const fits = takenBytes + chunk.data.length <= receivedBytesMax;
     if (!fits && chunk.sequence !== written) return;
-    taken.set(chunk.sequence, chunk);
+    taken.set(chunk.sequence, { ...chunk, data: copied(chunk.data, transfer.spare) });
     transfer.takenBytes += chunk.data.length;
     if (transfer.phase === 'receiving') this.#write(transfer);
   }
@@ -187,6 +193,7 @@ export class SnapshotReceiver {
 
   #written(transfer: Transfer, chunk: SnapshotChunk): void {
     transfer.taken.delete(chunk.sequence);
+    transfer.spare.push(chunk.data);
     transfer.takenBytes -= chunk.data.length;
     transfer.written++;
     this.#reply(transfer, 'more');
@@ -263,6 +270,15 @@ export class SnapshotReceiver {
     const { id, send } = this.#options;
     send({ type: 'snapshotChunkReply', from: id, to, transferId, nextSequence, status });
   }
+}
+
+/** The bytes in memory of their own: that of a spare one of the same length, or new. */
+function copied(bytes: Uint8Array, spare: Uint8Array[]): Uint8Array {
+  const target = spare.at(-1);
+  if (target?.length !== bytes.length) return bytes.slice();
+  spare.pop();
+  target.set(bytes);
+  return target;
 }
 
 function compare(a: TransferKey, b: TransferKey): number {

@@ -27,6 +27,8 @@ let flushing: boolean;
 let slow: boolean;
 /** How it was asked for, each time. */
 let plains: boolean[];
+/** The pieces, by their number, whose memory was given back. */
+let recycled: number[];
 
 beforeEach(() => {
   clock = new VirtualClock();
@@ -38,6 +40,7 @@ beforeEach(() => {
   flushing = false;
   slow = false;
   plains = [];
+  recycled = [];
   sender = new SnapshotSender({
     id: 1n,
     clock,
@@ -50,7 +53,8 @@ beforeEach(() => {
       let left = PIECES;
       return {
         position: { index, term: 1, confState: null },
-        next: () => (slow ? 'later' : left-- > 0 ? new Uint8Array(1) : null),
+        next: () => (slow ? 'later' : left-- > 0 ? Uint8Array.of(PIECES - 1 - left) : null),
+        recycle: (piece) => recycled.push(...piece),
         close: () => open--,
       };
     },
@@ -114,6 +118,20 @@ test('what stays without an answer is sent again, from the first unacknowledged 
   run();
   pass(SNAPSHOT_LIMITS.resendMs);
   expect(run()).toEqual(['2/1.1', '2/1.2', '2/1.3']);
+});
+
+test('a piece that was taken is recycled, unless a copy of it may still be on its way', () => {
+  start();
+  run();
+  reply(1);
+  expect(recycled).toEqual([0]);
+  run();
+  pass(SNAPSHOT_LIMITS.resendMs);
+  run();
+  reply(4);
+  run();
+  reply(5);
+  expect(recycled).toEqual([0, 4]);
 });
 
 test('the last chunk is repeated until the whole is installed', () => {

@@ -48,6 +48,8 @@ interface Transfer {
   unackedBytes: number;
   /** Of `unacked`, those that need not be sent (again) now. */
   sent: number;
+  /** Chunks below this sequence were sent again: a copy may still be on its way out. */
+  resentBelow: number;
   /** Sequence of the next chunk to read. */
   nextSequence: number;
   /** The last chunk was read. */
@@ -131,6 +133,7 @@ export class SnapshotSender {
     if (count <= 0) return;
     for (const chunk of transfer.unacked.splice(0, count)) {
       transfer.unackedBytes -= chunk.data.length;
+      if (chunk.sequence >= transfer.resentBelow) transfer.reader.recycle(chunk.data);
     }
     transfer.sent = Math.max(0, transfer.sent - count);
     transfer.vainResends = 0;
@@ -166,6 +169,7 @@ export class SnapshotSender {
         transfer.silentResends++;
         transfer.vainResends++;
         transfer.sent = 0;
+        transfer.resentBelow = transfer.nextSequence;
         transfer.resendAtMs = nowMs + resendMs;
       }
     }
@@ -206,6 +210,7 @@ export class SnapshotSender {
       unacked: [],
       unackedBytes: 0,
       sent: 0,
+      resentBelow: 0,
       nextSequence: 0,
       readAll: false,
       resendAtMs: clock.nowMs() + limits.resendMs,

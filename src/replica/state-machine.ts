@@ -75,12 +75,14 @@ export interface SnapshotReader {
    * disk is awaited; null: no more.
    */
   next(): Uint8Array | 'later' | null;
+  /** A piece is of no use any more: another may take its memory. */
+  recycle(piece: Uint8Array): void;
   close(): void;
 }
 
 /** A state on its way in. One call at a time; after an error only `discard` may follow. */
 export interface SnapshotWriter {
-  /** Takes a piece; `done` when the next may come. */
+  /** Takes a piece, which may change once `done` is called: then the next may come. */
   write(chunk: Uint8Array, done: Done): void;
   /** Verifies the whole and makes it durable, still beside the state in force. */
   finish(done: Done): void;

@@ -29,6 +29,8 @@ class FakeReader implements SnapshotReader {
     return new Uint8Array(100).fill(this.#left);
   }
 
+  recycle(): void {}
+
   close(): void {
     this.isClosed = true;
   }

@@ -29,13 +29,20 @@ import { decodeSnapshotMeta, encodeSnapshotMeta, isStateOf } from './snapshot-me
 
 /**
  * Bytes of one piece of a snapshot on its way to another member; bounds what one turn costs. With
- * the head of its frame it stays below 256 KiB, up to which a receiver keeps its buffer.
+ * the head of its frame it stays below 256 KiB: a receiver keeps the buffer that it joins it in.
  */
 const CHUNK_BYTES_MAX = 240 * 1024;
 
 /** The durable state, row by row: the disk is never awaited. */
 export interface RowsReader extends SnapshotReader {
   next(): Uint8Array | null;
+}
+
+/** What `writeImage` and `writeSnapshot` have in common. */
+interface PieceStream<Piece> {
+  next(): Piece;
+  recycle?(piece: Uint8Array): void;
+  close(): void;
 }
 
 /** Where a member's state is, and what it is kept with. */
@@ -164,7 +171,8 @@ export class MemberState implements StateMachine {
   readRows(): RowsReader {
     const view = this.#store.view();
     const { position, meta } = this.#headOf(view);
-    return this.#reader(position, writeSnapshot(view, { meta, chunkBytesMax: CHUNK_BYTES_MAX }));
+    const stream = writeSnapshot(view, { meta, chunkBytesMax: CHUNK_BYTES_MAX });
+    return this.#reader(position, stream);
   }
 
   #headOf(view: EngineView): { position: KvPosition; meta: Uint8Array } {
@@ -173,9 +181,13 @@ export class MemberState implements StateMachine {
     return { position, meta: encodeSnapshotMeta({ clusterId, position }) };
   }
 
-  #reader<Piece>(position: KvPosition, stream: { next(): Piece; close(): void }) {
-    const next = (): Piece => stream.next();
-    return { position: statePosition(position), next, close: () => stream.close() };
+  #reader<Piece>(position: KvPosition, stream: PieceStream<Piece>) {
+    return {
+      position: statePosition(position),
+      next: (): Piece => stream.next(),
+      recycle: (piece: Uint8Array) => stream.recycle?.(piece),
+      close: () => stream.close(),
+    };
   }
 
   receiveSnapshot(done: (error: Error | null, writer: SnapshotWriter | null) => void): void {

@@ -214,11 +214,10 @@ class StoredImage implements EngineImage {
   }
 
   /** What was read is that state's if its transaction was still open when it had been read. */
-  async read(range: { offset: number; length: number }): Promise<Uint8Array> {
+  async read(offset: number, into: Uint8Array): Promise<void> {
     this.view.expectOpen();
-    const bytes = await this.#raw.read(range);
+    await this.#raw.read(offset, into);
     this.view.expectOpen();
-    return bytes;
   }
 
   close(): void {

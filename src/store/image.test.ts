@@ -48,8 +48,11 @@ function imageOf(engine: Engine): EngineImage {
   return image;
 }
 
-/** All chunks; `between` is run after each of the first ones. */
-async function chunksOf(image: EngineImage, between = async () => {}): Promise<Uint8Array[]> {
+/** All chunks; `between` is run after each of them. */
+async function chunksOf(
+  image: EngineImage,
+  between = async (_chunk: Uint8Array, _recycle: () => void) => {},
+): Promise<Uint8Array[]> {
   let wake = (): void => {};
   const stream = writeImage(image, { meta: META, chunkBytesMax: CHUNK_BYTES, wake: () => wake() });
   const chunks: Uint8Array[] = [];
@@ -63,7 +66,7 @@ async function chunksOf(image: EngineImage, between = async () => {}): Promise<U
       if (next === 'later') await woken;
       else {
         chunks.push(next);
-        await between();
+        await between(next, () => stream.recycle(next));
       }
     }
   } finally {
@@ -133,6 +136,22 @@ describe('an image', () => {
       expect(rowsOf(again.engine)).toEqual(rowsOf(engine));
     }));
 
+  test('makes chunks in the memory of those that were taken back, with the same bytes', () =>
+    within(async ({ engine }) => {
+      await commit(engine, [put('t', 'a', 'v'.repeat(200_000))]);
+      const whole = concatBytes(await chunksOf(imageOf(engine)));
+      const parts: Uint8Array[] = [];
+      const buffers = new Set<ArrayBufferLike>();
+      await chunksOf(imageOf(engine), async (chunk, recycle) => {
+        parts.push(chunk.slice());
+        buffers.add(chunk.buffer);
+        recycle();
+      });
+      expect(concatBytes(parts)).toEqual(whole);
+      expect(parts.length).toBeGreaterThan(20);
+      expect(buffers.size).toBeLessThan(10);
+    }));
+
   test('is not there during a commit, nor of a state in memory', () =>
     within(async ({ engine }) => {
       const committed = commit(engine, [put('t', 'a', '1')]);
@@ -158,17 +177,17 @@ describe('an image', () => {
   test('ends with its view: what is read afterwards is an error', () =>
     within(async ({ engine }) => {
       const image = imageOf(engine);
-      const late = image.read({ offset: 0, length: 4096 });
+      const late = image.read(0, new Uint8Array(4096));
       image.close();
       image.close();
       await expect(late).rejects.toMatchObject({ code: 'CLOSED' });
-      await expect(image.read({ offset: 0, length: 1 })).rejects.toMatchObject({ code: 'CLOSED' });
+      await expect(image.read(0, new Uint8Array(1))).rejects.toMatchObject({ code: 'CLOSED' });
     }));
 
   test.runIf(process.platform === 'linux')('lets go of its file when its engine is closed', () =>
     within(async ({ engine }) => {
       const image = imageOf(engine);
-      await image.read({ offset: 0, length: 4096 });
+      await image.read(0, new Uint8Array(4096));
       expect(await openFilesAt(image.path)).toBeGreaterThan(0);
       await engine.close();
       await vi.waitFor(async () => expect(await openFilesAt(image.path)).toBe(0));

@@ -29,7 +29,7 @@ export const IMAGE_CHUNKS_AHEAD = 4;
  * An image that comes in is synced whenever so many bytes of it were written: the log's own syncs
  * stand behind these on the disk, and wait for as long as one of them takes.
  */
-export const IMAGE_SYNC_BYTES = 8 * 1024 * 1024;
+export const IMAGE_SYNC_BYTES = 1024 * 1024;
 
 /** A restore commits when this many bytes of rows have come: some 5 ms of the event loop. */
 export const RESTORE_COMMIT_BYTES = 512 * 1024;

@@ -51,19 +51,20 @@ class LmdbImage implements RawImage {
     this.#file.catch(() => undefined);
   }
 
-  async read({ offset, length }: { offset: number; length: number }): Promise<Uint8Array> {
+  async read(offset: number, into: Uint8Array): Promise<void> {
+    const { length } = into;
     assert(offset + length <= this.bytes, 'beyond the image', { offset, length });
-    const chunk = new Uint8Array(length);
     const fromHead = this.#head.subarray(offset, offset + length);
-    chunk.set(fromHead);
+    into.set(fromHead);
     const file = await this.#file;
-    // Pages at its end that were never used may not be in the file: they stay zeros.
-    for (let at = fromHead.length; at < length && !this.#isReleased; ) {
-      const { bytesRead } = await file.read(chunk, at, length - at, offset + at);
+    let at = fromHead.length;
+    while (at < length && !this.#isReleased) {
+      const { bytesRead } = await file.read(into, at, length - at, offset + at);
       if (bytesRead === 0) break;
       at += bytesRead;
     }
-    return chunk;
+    // Pages at its end that were never used may not be in the file.
+    into.fill(0, at);
   }
 
   release(): void {

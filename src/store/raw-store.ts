@@ -28,7 +28,8 @@ export interface RawImage {
   /** The same state. */
   readonly view: RawView;
   readonly bytes: number;
-  read(range: { readonly offset: number; readonly length: number }): Promise<Uint8Array>;
+  /** Fills `into` with what is there from `offset` on. */
+  read(offset: number, into: Uint8Array): Promise<void>;
   /** The file is not read any more; the view stays. Called once. */
   release(): void;
 }

@@ -82,8 +82,11 @@ export interface EngineImage {
   readonly view: EngineView;
   /** Length of the whole. */
   readonly bytes: number;
-  /** A part of it, which must lie within. @throws StoreError (rejects) `IO`, `CLOSED`. */
-  read(range: { readonly offset: number; readonly length: number }): Promise<Uint8Array>;
+  /**
+   * Fills `into` with the part of it from `offset` on, which must lie within.
+   * @throws StoreError (rejects) `IO`, `CLOSED`.
+   */
+  read(offset: number, into: Uint8Array): Promise<void>;
   /** Ends the view too. Safe to call twice. */
   close(): void;
 }

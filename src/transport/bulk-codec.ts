@@ -102,7 +102,7 @@ function encodeHead(writer: ByteWriter, { type, from, to }: BulkMessage): void {
 }
 
 /**
- * Reads one bulk message. What it returns holds copies only, nothing of the input.
+ * Reads one bulk message. A chunk's data are a view of the input; of the others it holds copies.
  * @throws DecodeError for bytes that are no bulk message.
  */
 export function decodeBulkMessage(reader: ByteReader): BulkMessage {
@@ -123,8 +123,7 @@ export function decodeBulkMessage(reader: ByteReader): BulkMessage {
       if (data.length > WIRE_LIMITS.chunkBytesMax) {
         throw new DecodeError(`chunk of ${data.length} bytes`, reader.offset);
       }
-      const copy = data.slice();
-      return { type: 'snapshotChunk', ...head, transferId, term, position, ...piece, data: copy };
+      return { type: 'snapshotChunk', ...head, transferId, term, position, ...piece, data };
     }
     case KIND.snapshotChunkReply: {
       const transferId = reader.varint();

@@ -10,7 +10,7 @@ import {
   KEEP_ALIVE_FRAME,
   messageFrameBytes,
 } from './frame.ts';
-import { anyPeerMessage, chunk, rawFrame } from './testing/index.ts';
+import { anyPeerMessage, chunk, kept, rawFrame } from './testing/index.ts';
 import type { PeerMessage } from './types.ts';
 
 const PAYLOAD_BYTES_MAX = 64 * 1024;
@@ -27,7 +27,8 @@ function readAll(chunks: readonly Uint8Array[], payloadBytesMax = PAYLOAD_BYTES_
   for (const chunk of chunks) {
     reader.push(chunk);
     for (let payload = reader.next(); payload !== null; payload = reader.next()) {
-      frames.push(decodeFrame(payload));
+      const frame = decodeFrame(payload);
+      frames.push(frame.kind === 'message' ? { ...frame, message: kept(frame.message) } : frame);
     }
   }
   return frames;
@@ -164,6 +165,19 @@ test('a joined buffer is used again for the next frames that span chunks', () =>
     expect(reader.next()).toBe(null);
   }
   expect(buffers.size).toBe(1);
+});
+
+test('so is that of frames as long as a chunk of a snapshot', () => {
+  const reader = new FrameReader(2 ** 20);
+  const frame = rawFrame(new Uint8Array(240 * 1024).fill(1));
+  const buffers = new Set<ArrayBufferLike>();
+  for (let i = 0; i < 20; i++) {
+    for (let at = 0; at < frame.length; at += 60_000) reader.push(frame.slice(at, at + 60_000));
+    const payload = reader.next();
+    if (payload !== null) buffers.add(payload.buffer);
+    expect(reader.next()).toBe(null);
+  }
+  expect(buffers.size).toBeLessThan(4);
 });
 
 test('the buffer of a large joined frame is given back after it', () => {

@@ -137,8 +137,14 @@ function endFrame(writer: ByteWriter, start: number, rest: Uint8Array = EMPTY_BY
   writer.setU32(start + 8, crc32(frame.subarray(0, 8)));
 }
 
-/** A joined buffer up to this size is kept for the next join. */
-const KEPT_BUFFER_BYTES_MAX = 256 * 1024;
+/** A buffer for a join has at most this much room behind the frame that is being joined. */
+const SPARE_ROOM_BYTES_MAX = 256 * 1024;
+
+/**
+ * A joined buffer up to this size is kept for the next join: that of a chunk of a snapshot is, or
+ * each chunk would be joined in buffers of its own, three times its size together.
+ */
+const KEPT_BUFFER_BYTES_MAX = 2 * SPARE_ROOM_BYTES_MAX;
 
 /**
  * Cuts a byte stream into payloads. Chunks that hold whole frames are read in place; a frame that
@@ -231,7 +237,7 @@ export class FrameReader {
     const held = rest + more;
     const fits = joined !== null && held <= joined.length / 2;
     // Doubling, but never far beyond the frame that is being joined.
-    const wanted = Math.min(held * 2, (this.#length ?? 0) + KEPT_BUFFER_BYTES_MAX);
+    const wanted = Math.min(held * 2, (this.#length ?? 0) + SPARE_ROOM_BYTES_MAX);
     const target = fits ? joined : new Uint8Array(Math.max(held, wanted));
     target.set(unread);
     this.#joined = target;

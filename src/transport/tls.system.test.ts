@@ -1,7 +1,7 @@
 import { afterAll, afterEach, expect, test, vi } from 'vitest';
 import { openTlsMaterial, systemClock, systemRandom, tlsNetwork } from '../io/index.ts';
 import { Authority, type Wanted } from '../io/testing/authority.ts';
-import { append, CLUSTER, chunk, RecordingLog } from './testing/index.ts';
+import { append, CLUSTER, chunk, kept, RecordingLog } from './testing/index.ts';
 import { openTransport } from './transport.ts';
 import type { Peer, PeerMessage, PeerTransport } from './types.ts';
 
@@ -42,7 +42,7 @@ async function start(id: bigint, peers: readonly Peer[], wanted: Wanted = {}): P
     peers,
     handlers: {
       onMessage: (message) => received.push(message),
-      onBulk: (message) => received.push(message),
+      onBulk: (message) => received.push(kept(message)),
       onUnreachable: () => {},
     },
   });

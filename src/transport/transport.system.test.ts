@@ -5,7 +5,7 @@ import { equalBytes } from '../lib/index.ts';
 import type { Message } from '../raft/index.ts';
 import { decodeFrame, FrameReader, FrameWriter } from './frame.ts';
 import type { Hello, Lane } from './handshake.ts';
-import { append, CLUSTER, chunk, heartbeat, question } from './testing/index.ts';
+import { append, CLUSTER, chunk, heartbeat, kept, question } from './testing/index.ts';
 import { openTransport } from './transport.ts';
 import type { BulkMessage, Peer, PeerMessage, PeerTransport, SnapshotChunk } from './types.ts';
 
@@ -48,7 +48,7 @@ async function start(
     peers,
     handlers: {
       onMessage: (message) => received.push(message),
-      onBulk: (message) => bulk.push(message),
+      onBulk: (message) => bulk.push(kept(message)),
       onUnreachable: () => {},
     },
   });

@@ -145,7 +145,10 @@ export interface PeerTransport extends Transport {
 /** What the transport reports; set once when it is opened. Never called from inside `send`. */
 export interface TransportHandlers {
   onMessage(message: Message): void;
-  /** A chunk, or what somebody says about one of ours. Its data is the owner's to keep. */
+  /**
+   * What passes by Raft's core. A chunk's data are memory that the next message overwrites; the
+   * rest is the owner's to keep.
+   */
   onBulk(message: BulkMessage): void;
   /** Messages to this peer were lost (dead link, full queue); at most once a second and peer. */
   onUnreachable(memberId: MemberId): void;

@@ -10,6 +10,7 @@ export {
   chunk,
   heartbeat,
   host,
+  kept,
   type LogLine,
   type Member,
   question,

@@ -104,7 +104,7 @@ export class World {
       limits: changes.limits ?? {},
       handlers: {
         onMessage: (message) => received.push(message),
-        onBulk: (message) => bulk.push(message),
+        onBulk: (message) => bulk.push(kept(message)),
         onUnreachable: (memberId) => unreachable.push(memberId),
         ...changes.handlers,
       },
@@ -207,6 +207,11 @@ export function append(from: bigint, to: bigint, index = 1, bytes = 10): Message
   const prevLogTerm = index === 1 ? 0 : 1;
   const place = { prevLogIndex: index - 1, prevLogTerm, leaderCommit: 0 };
   return { type: 'appendEntries', from, to, term: 1, ...place, entries: [entry] };
+}
+
+/** The message, to be kept beyond the call that brings it: a chunk with data of its own. */
+export function kept<M extends PeerMessage>(message: M): M {
+  return message.type === 'snapshotChunk' ? { ...message, data: message.data.slice() } : message;
 }
 
 /** A chunk of `bytes` bytes, the `sequence`-th of transfer 1. */
