@@ -27,3 +27,4 @@ export {
 } from './position.ts';
 export { type CommandBatch, KvStateMachine } from './state-machine.ts';
 export { StateView } from './state-view.ts';
+export { PACKED_TABLES } from './tables.ts';

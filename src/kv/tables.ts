@@ -16,6 +16,13 @@ export const HASHED_TABLES = {
 
 export type TableName = keyof typeof HASHED_TABLES;
 
+/**
+ * How the tables are stored: of the history, which every put adds a row to, 16 revisions lie
+ * together (`changeKey` in mvcc-past.ts). Nothing of this is in the replicated state or its hash.
+ */
+export const PACKED_TABLES: ReadonlyMap<string, { prefixBytes: number; freeBits: number }> =
+  new Map([['history', { prefixBytes: 8, freeBits: 4 }]]);
+
 /** Key of the one row of `counters`. */
 export const COUNTERS_KEY = new Uint8Array(1);
 

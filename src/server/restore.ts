@@ -1,7 +1,7 @@
 import { readdir, rename, rm } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { silentLog, systemClock, systemDisk } from '../io/index.ts';
-import { configurationRow, type KvPosition, positionOf } from '../kv/index.ts';
+import { configurationRow, type KvPosition, PACKED_TABLES, positionOf } from '../kv/index.ts';
 import { ByteWriter } from '../lib/index.ts';
 import { encodeConfState } from '../raft/index.ts';
 import {
@@ -134,6 +134,7 @@ async function makeState(
     engines: lmdbEngines(),
     log: silentLog,
     directory: `${part}/state`,
+    packed: PACKED_TABLES,
   });
   try {
     const fresh = await home.create();

@@ -1,6 +1,15 @@
 import { assert, type Deferred, deferred, utf8Bytes, utf8String } from '../lib/index.ts';
 import { corruptState, StoreError, storeError, versionError } from './error.ts';
 import { TABLE_NAME_BYTES_MAX, TABLES_MAX } from './limits.ts';
+import {
+  groupOf,
+  groupStart,
+  Packer,
+  type Packing,
+  rowInBlock,
+  type Stored,
+  unpacked,
+} from './packing.ts';
 import type { RawChange, RawImage, RawStore, RawView } from './raw-store.ts';
 import { checkedValue, RowPacker, rawKey, rawSpan } from './row.ts';
 import type {
@@ -17,18 +26,23 @@ import type {
   StoreEntry,
 } from './types.ts';
 
-/** Table 0 is the engine's own: the format under the empty key, else table name → number. */
+/**
+ * Table 0 is the engine's own: the format under the empty key, else table name → its number, and
+ * for a packed one the two numbers of its `Packing`.
+ */
 const CATALOG = 0;
-const FORMAT = 1;
+const FORMAT = 2;
+/** The same without packed tables. */
+const UNPACKED_FORMAT = 1;
 const FORMAT_KEY = new Uint8Array(0);
 const CATALOG_SPAN = rawSpan(CATALOG, { from: FORMAT_KEY, to: null });
 
 /** Reads or, with `create`, writes what every engine begins with: its format. */
 export async function openEngine(
   raw: RawStore,
-  { create = false, onDamage = () => {} }: EngineOptions,
+  { create = false, packed = new Map(), onDamage = () => {} }: EngineOptions,
 ): Promise<Engine> {
-  const engine = new StoredEngine(raw, onDamage);
+  const engine = new StoredEngine(raw, { packed, onDamage });
   try {
     if (create) await engine.writeFormat();
     else engine.readCatalog();
@@ -39,11 +53,20 @@ export async function openEngine(
   }
 }
 
+/** How a table is stored. */
+export interface Table {
+  readonly number: number;
+  /** Null: row by row. */
+  readonly packing: Packing | null;
+}
+
 /** Tables, checksums and the life of a commit, on a raw store. */
 class StoredEngine implements Engine {
   readonly #raw: RawStore;
   /** Tables that have a number; only grows, and only by finished commits. */
-  readonly #tables = new Map<string, number>();
+  readonly #tables = new Map<string, Table>();
+  /** How new tables are packed. */
+  #packed: ReadonlyMap<string, Packing>;
   readonly #views = new Set<StoredView>();
   /** Shared with views and iterations, which may not touch a closed file. */
   readonly #life: { isOver: boolean; readonly onDamage: (error: StoreError) => void };
@@ -55,8 +78,9 @@ class StoredEngine implements Engine {
   #failure: StoreError | null = null;
   #closing: Promise<void> | null = null;
 
-  constructor(raw: RawStore, onDamage: (error: StoreError) => void) {
+  constructor(raw: RawStore, { packed, onDamage }: Required<Omit<EngineOptions, 'create'>>) {
     this.#raw = raw;
+    this.#packed = packed;
     this.#life = { isOver: false, onDamage };
     this.#current = this.#openView();
   }
@@ -100,19 +124,45 @@ class StoredEngine implements Engine {
   commit(changes: Iterable<Change>, done: Done): void {
     assert(this.#closing === null, 'engine is closed');
     assert(this.#busy === null, 'a commit is under way');
-    const packer = new RowPacker();
-    const tables = new Map<string, number>();
-    const rows: RawChange[] = [];
-    for (const { table, key, value } of changes) {
-      rows.push(packer.pack(this.#numberOf(table, tables), key, value));
-    }
-    for (const [name, number] of tables) {
-      rows.push(packer.pack(CATALOG, utf8Bytes(name), Uint8Array.of(number)));
+    const added = new Map<string, Table>();
+    let rows: RawChange[] = [];
+    try {
+      rows = this.#rowsOf(changes, added);
+    } catch (damage) {
+      if (!(damage instanceof StoreError)) throw damage;
+      // Of a block that is to be changed.
+      this.#failure = damage;
     }
     this.#commit(rows, (error) => {
-      if (error === null) for (const [name, number] of tables) this.#tables.set(name, number);
+      if (error === null) for (const [name, table] of added) this.#tables.set(name, table);
       done(error);
     });
+  }
+
+  /** The changes as they are stored, those of the catalog included. */
+  #rowsOf(changes: Iterable<Change>, added: Map<string, Table>): RawChange[] {
+    const rowPacker = new RowPacker();
+    const packers = new Map<number, Packer>();
+    const rows: RawChange[] = [];
+    for (const { table, key, value } of changes) {
+      const { number, packing } = this.#tableOf(table, added);
+      if (packing === null) rows.push(rowPacker.pack(number, key, value));
+      else {
+        let packer = packers.get(number);
+        if (packer === undefined) {
+          packer = new Packer(packing, this.#current.stored(number), (rowKey, row) => {
+            rows.push(rowPacker.pack(number, rowKey, row));
+          });
+          packers.set(number, packer);
+        }
+        packer.change(key, value);
+      }
+    }
+    for (const packer of packers.values()) packer.finish();
+    for (const [name, table] of added) {
+      rows.push(rowPacker.pack(CATALOG, utf8Bytes(name), encodeTable(table)));
+    }
+    return rows;
   }
 
   close(): Promise<void> {
@@ -132,14 +182,16 @@ class StoredEngine implements Engine {
   readCatalog(): void {
     const format = this.#current.rawGet(CATALOG, FORMAT_KEY);
     if (format === null) throw corruptState('it holds no state', this.#raw.path);
-    if (format.length !== 1 || format[0] !== FORMAT) {
+    if (format.length !== 1 || (format[0] !== FORMAT && format[0] !== UNPACKED_FORMAT)) {
       throw versionError(`format ${format[0]} is unknown`, this.#raw.path);
     }
+    if (format[0] === UNPACKED_FORMAT) this.#packed = new Map();
     for (const { key, value } of this.#current.rawRange(CATALOG_SPAN)) {
       if (key.length === 0) continue;
       const name = utf8String(key);
-      if (name === null || value.length !== 1) throw corruptState('bad catalog', this.#raw.path);
-      this.#tables.set(name, value[0] as number);
+      const table = decodeTable(value);
+      if (name === null || table === null) throw corruptState('bad catalog', this.#raw.path);
+      this.#tables.set(name, table);
     }
   }
 
@@ -180,15 +232,16 @@ class StoredEngine implements Engine {
     return view;
   }
 
-  #numberOf(table: string, added: Map<string, number>): number {
-    const known = this.#tables.get(table) ?? added.get(table);
+  #tableOf(name: string, added: Map<string, Table>): Table {
+    const known = this.#tables.get(name) ?? added.get(name);
     if (known !== undefined) return known;
     const number = this.#tables.size + added.size + 1;
-    const nameBytes = utf8Bytes(table).length;
-    assert(number <= TABLES_MAX, 'too many tables', { table });
-    assert(nameBytes > 0 && nameBytes <= TABLE_NAME_BYTES_MAX, 'bad name of a table', { table });
-    added.set(table, number);
-    return number;
+    const nameBytes = utf8Bytes(name).length;
+    assert(number <= TABLES_MAX, 'too many tables', { name });
+    assert(nameBytes > 0 && nameBytes <= TABLE_NAME_BYTES_MAX, 'bad name of a table', { name });
+    const table = { number, packing: this.#packed.get(name) ?? null };
+    added.set(name, table);
+    return table;
   }
 
   async #close(): Promise<void> {
@@ -228,7 +281,7 @@ class StoredImage implements EngineImage {
 /** What a view has from its engine. */
 interface ViewContext {
   readonly path: string;
-  readonly tables: ReadonlyMap<string, number>;
+  readonly tables: ReadonlyMap<string, Table>;
   readonly life: { readonly isOver: boolean; readonly onDamage: (error: StoreError) => void };
   readonly onClose: () => void;
 }
@@ -236,7 +289,7 @@ interface ViewContext {
 class StoredView implements EngineView {
   readonly #raw: RawView;
   readonly #path: string;
-  readonly #tables: ReadonlyMap<string, number>;
+  readonly #tables: ReadonlyMap<string, Table>;
   readonly #life: ViewContext['life'];
   readonly #onClose: () => void;
   #isClosed = false;
@@ -251,20 +304,45 @@ class StoredView implements EngineView {
 
   get(table: string, key: Uint8Array): Uint8Array | null {
     this.expectOpen();
-    const number = this.#tables.get(table);
-    return number === undefined ? null : this.rawGet(number, key);
+    const known = this.#tables.get(table);
+    if (known === undefined) return null;
+    const { number, packing } = known;
+    if (packing === null) return this.rawGet(number, key);
+    if (key.length <= packing.prefixBytes) return null;
+    const block = this.rawGet(number, groupOf(packing, key));
+    const row = block === null ? null : rowInBlock(packing, block, key);
+    return row ?? this.rawGet(number, key);
   }
 
   range(table: string, span: RangeSpan): Iterable<StoreEntry> {
     this.expectOpen();
-    const number = this.#tables.get(table);
-    return number === undefined ? [] : this.rawRange(rawSpan(number, span));
+    const known = this.#tables.get(table);
+    if (known === undefined) return [];
+    const { number, packing } = known;
+    if (packing === null) return this.rawRange(rawSpan(number, span));
+    const from = groupStart(packing, span.from);
+    return unpacked(packing, this.rawRange(rawSpan(number, { ...span, from })), span);
   }
 
+  /** Of a packed table row by row. */
   count(table: string, span: KeySpan): number {
     this.expectOpen();
-    const number = this.#tables.get(table);
-    return number === undefined ? 0 : this.#guard(() => this.#raw.count(rawSpan(number, span)));
+    const known = this.#tables.get(table);
+    if (known === undefined) return 0;
+    if (known.packing !== null) return [...this.range(table, span)].length;
+    return this.#guard(() => this.#raw.count(rawSpan(known.number, span)));
+  }
+
+  /** What is stored in a packed table. */
+  stored(table: number): Stored {
+    return {
+      get: (key) => this.rawGet(table, key),
+      last: () => {
+        const everything = { from: FORMAT_KEY, to: null, reverse: true };
+        for (const { key } of this.rawRange(rawSpan(table, everything))) return key;
+        return null;
+      },
+    };
   }
 
   *rows(behind?: Pick<Row, 'table' | 'key'>): Generator<Row, void, undefined> {
@@ -311,7 +389,7 @@ class StoredView implements EngineView {
   #checked(key: Uint8Array, stored: Uint8Array): Uint8Array {
     const value = checkedValue(key, stored);
     if (value !== null) return value;
-    const name = [...this.#tables].find(([, number]) => number === key[0])?.[0] ?? 'catalog';
+    const name = [...this.#tables].find(([, { number }]) => number === key[0])?.[0] ?? 'catalog';
     const row = Buffer.from(key.subarray(1, 33)).toString('hex');
     throw this.#reported(corruptState(`checksum of the row ${row} in table ${name}`, this.#path));
   }
@@ -339,6 +417,20 @@ class StoredView implements EngineView {
       throw this.#reported(storeError(cause, this.#path));
     }
   }
+}
+
+function encodeTable({ number, packing }: Table): Uint8Array {
+  if (packing === null) return Uint8Array.of(number);
+  return Uint8Array.of(number, packing.prefixBytes, packing.freeBits);
+}
+
+/** A row of the catalog; null when it is none. */
+export function decodeTable(value: Uint8Array): Table | null {
+  const [number, prefixBytes, freeBits] = value;
+  if (number !== undefined && value.length === 1) return { number, packing: null };
+  if (number === undefined || prefixBytes === undefined || freeBits === undefined) return null;
+  if (value.length !== 3 || prefixBytes === 0 || freeBits > 8) return null;
+  return { number, packing: { prefixBytes, freeBits } };
 }
 
 /** The key right behind this one. */

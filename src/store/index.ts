@@ -10,7 +10,8 @@
  *   state-home.ts      generations; the switch from one to the next (current-file.ts); damage that
  *                      was met is noted for the next start (damage-file.ts)
  *   durable-store.ts   changes in memory (layer.ts) over an engine
- *   engine.ts          tables, checksums (row.ts), the life of a commit; on a raw store:
+ *   engine.ts          tables, checksums (row.ts), small rows in blocks (packing.ts), the life of a
+ *                      commit; on a raw store:
  *     lmdb-engine.ts     LMDB (lmdb-files.ts, lmdb-image.ts)
  *     memory-engine.ts   memory, for the simulator and tests
  *   snapshot-*.ts      a view as a stream of rows, and back
@@ -33,6 +34,7 @@ export {
   memoryEngines,
 } from './memory-engine.ts';
 export { memoryStore } from './memory-store.ts';
+export type { Packing } from './packing.ts';
 export type { SnapshotTotals } from './snapshot-format.ts';
 export { SnapshotParser } from './snapshot-parser.ts';
 export { restoreSnapshot, type SnapshotRestore } from './snapshot-restore.ts';

@@ -1,9 +1,10 @@
-import { assert, compareBytes, utf8String } from '../lib/index.ts';
-import { openEngine } from './engine.ts';
+import { assert, compareBytes, EMPTY_BYTES, utf8String } from '../lib/index.ts';
+import { decodeTable, openEngine, type Table } from './engine.ts';
 import { corruptState, StoreError, storeError } from './error.ts';
 import { ROW_OVERHEAD_BYTES } from './limits.ts';
+import { groupOf, rowInBlock, unpacked } from './packing.ts';
 import type { RawChange, RawSpan, RawStore, RawView } from './raw-store.ts';
-import { checkedValue, rawKey } from './row.ts';
+import { CHECKSUM_BYTES, checkedValue, rawKey } from './row.ts';
 import type { Engine, EngineOptions, Engines, EngineUsage, Row, StoreEntry } from './types.ts';
 
 export interface MemoryEnginesOptions {
@@ -44,6 +45,8 @@ type Rows = readonly StoreEntry[];
 
 /** What stands on the "disk". */
 type Contents = Map<string, { rows: Rows }>;
+
+const EVERYTHING = { from: EMPTY_BYTES, to: null } as const;
 
 /** For the simulator and for tests. */
 export function memoryEngines(options: MemoryEnginesOptions = {}): MemoryEngines {
@@ -101,24 +104,30 @@ class MemoryDiskEngines implements MemoryEngines {
   damage(path: string, table: string, key: Uint8Array): void {
     const file = this.#contents.get(path);
     assert(file !== undefined, 'no such engine', { path });
-    const damaged = rawKey(tableNumber(file.rows, table), key);
-    const at = lowerBound(file.rows, damaged);
-    const row = file.rows[at];
-    assert(row !== undefined && compareBytes(row.key, damaged) === 0, 'no such row', { table });
-    row.value[0] = (row.value[0] as number) ^ 1;
+    const known = catalog(file.rows).get(table);
+    assert(known !== undefined, 'no such table', { path, table });
+    const { number, packing } = known;
+    const block = packing === null ? null : find(file.rows, number, groupOf(packing, key));
+    const isInBlock =
+      packing !== null && block !== null && rowInBlock(packing, block.value, key) !== null;
+    const row = isInBlock ? block : find(file.rows, number, key);
+    assert(row !== null, 'no such row', { table });
+    // Its last byte: in a block the first ones are lengths, and the checksum covers all alike.
+    const last = row.value.length - 1;
+    row.value[last] = (row.value[last] as number) ^ 1;
   }
 
   peek(path: string): Row[] {
     const rows = this.#contents.get(path)?.rows ?? [];
-    const names = new Map(catalog(rows).map(([name, number]) => [number, name]));
-    return rows
-      .filter(({ key }) => key[0] !== 0)
-      .map(({ key, value }) => {
-        const checked = checkedValue(key, value);
-        if (checked === null) throw corruptState('checksum of a row', path);
-        return { table: names.get(key[0] as number) ?? '', key: key.subarray(1), value: checked };
-      })
-      .sort((a, b) => (a.table < b.table ? -1 : a.table > b.table ? 1 : 0));
+    return [...catalog(rows)]
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .flatMap(([table, { number, packing }]) => {
+        const stored = rows
+          .filter(({ key }) => key[0] === number)
+          .map(({ key, value }) => ({ key: key.subarray(1), value: checked(path, key, value) }));
+        const entries = packing === null ? stored : unpacked(packing, stored, EVERYTHING);
+        return [...entries].map((entry) => ({ table, ...entry }));
+      });
   }
 }
 
@@ -221,15 +230,27 @@ function changed(rows: Rows, changes: readonly RawChange[]): Rows {
   return result;
 }
 
-/** Names and numbers of the tables, as `engine.ts` stores them. */
-function catalog(rows: Rows): [name: string, number: number][] {
-  return rows
-    .filter(({ key }) => key[0] === 0 && key.length > 1)
-    .map(({ key, value }) => [utf8String(key.subarray(1)) ?? '', value[0] as number]);
+/** The tables, as `engine.ts` stores them. */
+function catalog(rows: Rows): Map<string, Table> {
+  const tables = new Map<string, Table>();
+  for (const { key, value } of rows) {
+    if (key[0] !== 0 || key.length === 1) continue;
+    const table = decodeTable(value.subarray(0, value.length - CHECKSUM_BYTES));
+    assert(table !== null, 'bad catalog');
+    tables.set(utf8String(key.subarray(1)) ?? '', table);
+  }
+  return tables;
 }
 
-function tableNumber(rows: Rows, table: string): number {
-  const number = catalog(rows).find(([name]) => name === table)?.[1];
-  assert(number !== undefined, 'no such table', { table });
-  return number;
+/** What is stored under a key of a table. */
+function find(rows: Rows, table: number, key: Uint8Array): StoreEntry | null {
+  const raw = rawKey(table, key);
+  const row = rows[lowerBound(rows, raw)];
+  return row !== undefined && compareBytes(row.key, raw) === 0 ? row : null;
+}
+
+function checked(path: string, key: Uint8Array, stored: Uint8Array): Uint8Array {
+  const value = checkedValue(key, stored);
+  if (value === null) throw corruptState('checksum of a row', path);
+  return value;
 }

@@ -15,7 +15,8 @@ import type { RangeSpan } from './types.ts';
  * its place, has no wrong checksum; that takes the hash over all rows (docs/STATE.md).
  */
 
-const CHECKSUM_BYTES = 4;
+/** Behind the value of every stored row. */
+export const CHECKSUM_BYTES = 4;
 const SLAB_BYTES = 256 * 1024;
 
 /** The raw key of a row; a key beyond the limit becomes one that no row has, in the same order. */

@@ -4,6 +4,7 @@ import { readCurrent, removeCurrent, writeCurrent } from './current-file.ts';
 import { refuseDamaged, removeDamage, writeDamage } from './damage-file.ts';
 import { durableStore } from './durable-store.ts';
 import { corruptState, StoreError, storeError } from './error.ts';
+import type { Packing } from './packing.ts';
 import type { DurableStore, Engine, Engines, ImageTarget } from './types.ts';
 
 export interface StateHomeOptions {
@@ -12,6 +13,8 @@ export interface StateHomeOptions {
   /** `<data-dir>/state`; made when it does not exist. */
   readonly directory: string;
   readonly log: Log;
+  /** As `EngineOptions.packed`, for all generations. */
+  readonly packed?: ReadonlyMap<string, Packing>;
 }
 
 /**
@@ -84,7 +87,7 @@ export async function openStateHome(options: StateHomeOptions): Promise<StateHom
  * one in force goes first, so that a crash on the way leaves a state that is refused, or none.
  * @throws StoreError (rejects): `LOCKED`, `IO`.
  */
-export async function resetState(options: Omit<StateHomeOptions, 'log'>): Promise<void> {
+export async function resetState(options: Omit<StateHomeOptions, 'log' | 'packed'>): Promise<void> {
   const { disk, engines, directory } = options;
   try {
     await disk.makeDirectory(directory);
@@ -101,6 +104,8 @@ export async function resetState(options: Omit<StateHomeOptions, 'log'>): Promis
     throw storeError(cause, directory);
   }
 }
+
+const NOTHING_PACKED: ReadonlyMap<string, Packing> = new Map();
 
 /** A state with its number: 1, 2, 3 …, and the file that bears it. */
 interface Generation {
@@ -120,7 +125,7 @@ interface FreshGeneration extends Generation {
 type Report = (generation: number, finding: StoreError) => void;
 
 async function openGeneration(options: StateHomeOptions, report: Report): Promise<Generation> {
-  const { disk, engines, directory, log } = options;
+  const { disk, engines, directory, log, packed = NOTHING_PACKED } = options;
   const number = await readCurrent(options);
   if (number === null) return makeFirst(options, report);
   // A process that was killed may have renamed CURRENT and not synced it. A power cut would bring
@@ -134,11 +139,11 @@ async function openGeneration(options: StateHomeOptions, report: Report): Promis
     await engines.remove(found);
   }
   const onDamage = (finding: StoreError): void => report(number, finding);
-  return { number, path, engine: await engines.open(path, { onDamage }) };
+  return { number, path, engine: await engines.open(path, { packed, onDamage }) };
 }
 
 async function makeFirst(
-  { disk, engines, directory }: StateHomeOptions,
+  { disk, engines, directory, packed = NOTHING_PACKED }: StateHomeOptions,
   report: Report,
 ): Promise<Generation> {
   const path = pathOf(directory, 1);
@@ -149,7 +154,7 @@ async function makeFirst(
   }
   await engines.remove(path);
   const onDamage = (finding: StoreError): void => report(1, finding);
-  const engine = await engines.open(path, { create: true, onDamage });
+  const engine = await engines.open(path, { create: true, packed, onDamage });
   try {
     await removeDamage({ disk, directory });
     await disk.syncDirectory(directory);
@@ -241,10 +246,10 @@ class GenerationHome implements StateHome {
     if (this.#fresh !== null) await this.#discard(this.#fresh);
     const number = ++this.#lastNumber;
     const path = pathOf(this.#options.directory, number);
-    const { engines } = this.#options;
+    const { engines, packed = NOTHING_PACKED } = this.#options;
     await engines.remove(path);
     const onDamage = (finding: StoreError): void => this.#findings.add(number, finding);
-    const engine = await engines.open(path, { create: true, onDamage });
+    const engine = await engines.open(path, { create: true, packed, onDamage });
     const fresh: FreshGeneration = { number, path, engine, target: null };
     this.#fresh = fresh;
     return {
@@ -269,11 +274,11 @@ class GenerationHome implements StateHome {
 
   async #receive(fresh: FreshGeneration, bytes: number): Promise<ImageTarget> {
     assert(this.#fresh === fresh, 'this state was adopted or discarded');
-    const { engines } = this.#options;
+    const { engines, packed = NOTHING_PACKED } = this.#options;
     await fresh.engine.close();
     await engines.remove(fresh.path);
     const onDamage = (finding: StoreError): void => this.#findings.add(fresh.number, finding);
-    const target = await engines.receive(fresh.path, bytes, { onDamage });
+    const target = await engines.receive(fresh.path, bytes, { packed, onDamage });
     fresh.target = target;
     return {
       write: (chunk) => target.write(chunk),

@@ -1,5 +1,6 @@
 import type { KeySpan, OrderedStore, RangeSpan, StoreEntry } from '../lib/index.ts';
 import type { StoreError } from './error.ts';
+import type { Packing } from './packing.ts';
 
 export type { KeySpan, OrderedStore, RangeSpan, StoreEntry };
 
@@ -104,6 +105,11 @@ export interface ImageTarget {
 export interface EngineOptions {
   /** Default false. */
   readonly create?: boolean;
+  /**
+   * Tables whose rows are stored several to a value, which only what is created takes over. Their
+   * changes must ascend within a commit. Default: none.
+   */
+  readonly packed?: ReadonlyMap<string, Packing>;
   /** Told whenever what is read turns out to be damaged, before the error is thrown. */
   readonly onDamage?: (error: StoreError) => void;
 }
