@@ -59,9 +59,11 @@ async function serve(command: Command, host: Host): Promise<ExitCode> {
   // Loaded here, so that the other commands start without it.
   const { processLog } = await import('./log.ts');
   const { endOfLifeWarning, guardProcess } = await import('./runtime.ts');
+  const { letHeapGrow } = await import('./heap-growth.ts');
   const format = settings['log-format'] ?? (process.stderr.isTTY ? 'pretty' : 'json');
   const log = processLog({ fd: STANDARD_ERROR_FD, level: settings['log-level'] ?? 'info', format });
   guardProcess(log);
+  letHeapGrow();
   for (const warning of [...ignored, ...resolved.warnings]) log.warn(warning);
   const endOfLife = endOfLifeWarning(process.version, Date.now());
   if (endOfLife !== null) log.warn(endOfLife);

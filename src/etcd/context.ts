@@ -5,7 +5,6 @@ import {
   type KvService,
   type Operation,
   type Query,
-  type Reply,
   type StateFeed,
 } from '../api/index.ts';
 import {
@@ -80,17 +79,39 @@ export function unary<Request, Response>(
   types: { readonly request: MessageType<Request>; readonly response: MessageType<Response> },
   handle: (request: Request, call: GrpcCall) => Promise<Draft<Response>>,
 ): GrpcUnaryMethod {
+  const encode = (response: Draft<Response>): Uint8Array => types.response.encode(response);
+  return encodedUnary(context, types.request, (request, call) =>
+    handle(request, call).then(encode),
+  );
+}
+
+/**
+ * The same for a handler that encodes its response. It runs for every call: nothing here is an
+ * async function, as each of them costs several hundred bytes.
+ */
+export function encodedUnary<Request>(
+  context: EtcdContext,
+  type: MessageType<Request>,
+  handle: (request: Request, call: GrpcCall) => Promise<Uint8Array>,
+): GrpcUnaryMethod {
   return {
     type: 'unary',
-    async handle(bytes, call) {
+    handle(bytes, call) {
       demandLeader(context, call);
-      const ended = call.metadata(SESSION_METADATA.close);
-      if (ended !== null) await closeSession(context, call, ended);
-      const session = call.metadata(SESSION_METADATA.open);
-      if (session !== null) await openSession(context, call, session);
-      return types.response.encode(await handle(decoded(types.request, bytes), call));
+      const before = sessionsAskedFor(context, call);
+      if (before === null) return handle(decoded(type, bytes), call);
+      return before.then(() => handle(decoded(type, bytes), call));
     },
   };
+}
+
+/** Ends and opens the sessions that a call names beside its request; null when it names none. */
+function sessionsAskedFor(context: EtcdContext, call: GrpcCall): Promise<void> | null {
+  const ended = call.metadata(SESSION_METADATA.close);
+  const opened = call.metadata(SESSION_METADATA.open);
+  if (ended === null) return opened === null ? null : openSession(context, call, opened);
+  const closed = closeSession(context, call, ended);
+  return opened === null ? closed : closed.then(() => openSession(context, call, opened));
 }
 
 /**
@@ -119,13 +140,34 @@ export function demandLeader({ member }: EtcdContext, call: GrpcCall): void {
   if (wantsLeader(call) && !member.hasLeader) throw NO_LEADER;
 }
 
+/** The answer to an operation or a query of this type. */
+export type AnswerTo<T extends Answer['type']> = Answer & { readonly type: T };
+
 /** Executes an operation; rejects with a GrpcError when it is refused. */
 export function execute<T extends Operation['type']>(
+  context: EtcdContext,
+  operation: Operation & { readonly type: T },
+): Promise<AnswerTo<T>> {
+  return executeFor<T, AnswerTo<T>>(context, operation, (answer) => answer);
+}
+
+/** The same, resolved with what `made` makes of the answer: so the way back is one promise. */
+export function executeFor<T extends Operation['type'], Result>(
   { member }: EtcdContext,
   operation: Operation & { readonly type: T },
-): Promise<Answer & { readonly type: T }> {
+  made: (answer: AnswerTo<T>) => Result,
+): Promise<Result> {
+  const { type } = operation;
   const command = encodeCommand({ type: 'operation', session: null, operation });
-  return answered(operation.type, (reply) => member.service.execute(command, reply));
+  return new Promise((resolve, reject) => {
+    member.service.execute(command, (answer) => {
+      try {
+        resolve(made(expectAnswer<T>(answer, type)));
+      } catch (refusal) {
+        reject(refusal);
+      }
+    });
+  });
 }
 
 /** Answers a query; rejects with a GrpcError when it is refused. */
@@ -133,19 +175,11 @@ export function ask<T extends Query['query']['type']>(
   { member }: EtcdContext,
   query: Query['query'] & { readonly type: T },
   { serializable = false }: { readonly serializable?: boolean } = {},
-): Promise<Answer & { readonly type: T }> {
-  return answered(query.type, (reply) => member.service.read({ serializable, query }, reply));
-}
-
-/** One promise for what `begin` is answered: these are made for every call. */
-function answered<T extends Answer['type']>(
-  type: T,
-  begin: (reply: Reply) => void,
-): Promise<Answer & { readonly type: T }> {
+): Promise<AnswerTo<T>> {
   return new Promise((resolve, reject) => {
-    begin((answer) => {
+    member.service.read({ serializable, query }, (answer) => {
       try {
-        resolve(expectAnswer(answer, type));
+        resolve(expectAnswer<T>(answer, query.type));
       } catch (refusal) {
         reject(refusal);
       }

@@ -1,4 +1,4 @@
-import { isReadTxn } from '../api/index.ts';
+import { isReadTxn, type TxnResult } from '../api/index.ts';
 import type { GrpcCall } from '../grpc/index.ts';
 import { watchCall } from './call-watch.ts';
 import { ask, type EtcdContext, headerOf, type Methods, unary } from './context.ts';
@@ -38,37 +38,38 @@ export function kvMethods(context: EtcdContext, writes: Writes): Methods {
       const result = await ask(context, rangeOf(request), { serializable });
       return rangeResponse(result, headerOf(context, result.revision));
     }),
-    Put: unary(context, PUT, (request, call) =>
-      writes.run(call, async (write) => {
+    Put: writes.method(PUT, {
+      operationOf(request) {
         checkPut(request);
-        const result = await write.execute(putOf(request));
-        return putResponse(result, write.headerOf(result.revision));
-      }),
-    ),
-    DeleteRange: unary(context, DELETE_RANGE, (request, call) =>
-      writes.run(call, async (write) => {
+        return putOf(request);
+      },
+      responseOf: (result, write) => putResponse(result, write.headerOf(result.revision)),
+    }),
+    DeleteRange: writes.method(DELETE_RANGE, {
+      operationOf(request) {
         checkKey(request);
-        const result = await write.execute(deleteOf(request));
-        return deleteResponse(result, write.headerOf(result.revision));
-      }),
-    ),
+        return deleteOf(request);
+      },
+      responseOf: (result, write) => deleteResponse(result, write.headerOf(result.revision)),
+    }),
     Txn: unary(context, TXN, (request, call) =>
       writes.run(call, async (write) => {
         checkTxn(request, context.limits.txnOperationsMax);
         const txn = txnOf(request);
-        const isRead = !write.isNumbered && isReadTxn(txn);
-        const result = isRead
-          ? await ask(context, txn, { serializable: isSerializable(request) })
-          : await write.execute(txn);
-        return txnResponse(result, write.headerOf(result.revision));
+        const responseOf = (result: TxnResult) =>
+          txnResponse(result, write.headerOf(result.revision));
+        if (write.isNumbered || !isReadTxn(txn)) return write.execute(txn, responseOf);
+        return responseOf(await ask(context, txn, { serializable: isSerializable(request) }));
       }),
     ),
     Compact: unary(context, COMPACT, ({ revision, physical }, call) =>
       writes.run(call, async (write) => {
         if (revision < 0) throw errorOf({ code: 'COMPACTED', message: '' });
-        const result = await write.execute({ type: 'compact', revision });
+        const compacted = await write.execute({ type: 'compact', revision }, (result) => ({
+          header: write.headerOf(result.revision),
+        }));
         if (physical) await removed(context, revision, call);
-        return { header: write.headerOf(result.revision) };
+        return compacted;
       }),
     ),
   };

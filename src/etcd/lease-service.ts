@@ -31,19 +31,19 @@ import type { Writes } from './session-writes.ts';
 export function leaseMethods(context: EtcdContext, writes: Writes): Methods {
   return {
     LeaseGrant: unary(context, GRANT, ({ TTL, ID }, call) =>
-      writes.run(call, async (write) => {
+      writes.run(call, (write) => {
         const lease = ID === 0n ? write.leaseId() : ID;
-        const result = await write.execute({ type: 'leaseGrant', lease, ttlMs: ttlMsOf(TTL) });
-        const header = write.headerOf(result.revision);
-        return { header, ID: lease, TTL: Math.ceil(result.ttlMs / 1000) };
+        const grant = { type: 'leaseGrant', lease, ttlMs: ttlMsOf(TTL) } as const;
+        return write.execute(grant, ({ revision, ttlMs }) => {
+          const header = write.headerOf(revision);
+          return { header, ID: lease, TTL: Math.ceil(ttlMs / 1000) };
+        });
       }),
     ),
-    LeaseRevoke: unary(context, REVOKE, ({ ID }, call) =>
-      writes.run(call, async (write) => {
-        const result = await write.execute({ type: 'leaseRevoke', lease: ID });
-        return { header: write.headerOf(result.revision) };
-      }),
-    ),
+    LeaseRevoke: writes.method(REVOKE, {
+      operationOf: ({ ID }) => ({ type: 'leaseRevoke', lease: ID }),
+      responseOf: ({ revision }, write) => ({ header: write.headerOf(revision) }),
+    }),
     LeaseKeepAlive: keepAliveMethod(context),
     LeaseTimeToLive: unary(context, TIME_TO_LIVE, ({ ID, keys }) => timeToLive(context, ID, keys)),
     LeaseLeases: unary(context, LEASES, async () => {

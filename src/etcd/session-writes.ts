@@ -8,8 +8,9 @@ import {
   type Operation,
   type SessionRef,
 } from '../api/index.ts';
-import { type GrpcCall, GrpcError } from '../grpc/index.ts';
-import { type EtcdContext, execute, headerOf } from './context.ts';
+import { type GrpcCall, GrpcError, type GrpcUnaryMethod } from '../grpc/index.ts';
+import type { Draft, MessageType } from './codec.ts';
+import { type AnswerTo, type EtcdContext, encodedUnary, executeFor, headerOf } from './context.ts';
 import { errorOf } from './errors.ts';
 import type { ResponseHeader } from './messages/common.ts';
 import { invalid, numberIn, SESSION_METADATA, sessionOf } from './session-open.ts';
@@ -19,14 +20,25 @@ import { WaitingRoom } from './waiting-room.ts';
 export interface Write {
   /** It is one of a session, and uses up its number. */
   readonly isNumbered: boolean;
-  /** Executes an operation, at most one of a write; rejects with a GrpcError when refused. */
-  execute<T extends Operation['type']>(
+  /**
+   * Executes an operation, at most one of a write, and resolves with what `made` makes of the
+   * answer; rejects with a GrpcError when refused.
+   */
+  execute<T extends Operation['type'], Result>(
     operation: Operation & { readonly type: T },
-  ): Promise<Answer & { readonly type: T }>;
+    made: (answer: AnswerTo<T>) => Result,
+  ): Promise<Result>;
   /** The head of the answer to what was done at `revision`. */
   headerOf(revision: number): Partial<ResponseHeader>;
   /** An id for a lease whose client chose none. */
   leaseId(): bigint;
+}
+
+/** A method that is one operation: what its request asks for, and how the result is told. */
+export interface OperationMethod<Request, Response, T extends Operation['type']> {
+  /** @throws GrpcError for a request that is refused unseen. */
+  readonly operationOf: (request: Request) => Operation & { readonly type: T };
+  readonly responseOf: (result: AnswerTo<T>, write: Write) => Draft<Response>;
 }
 
 /**
@@ -45,8 +57,7 @@ export class Writes {
     this.#room = new WaitingRoom(context);
     this.#plain = {
       isNumbered: false,
-      execute: <T extends Operation['type']>(operation: Operation & { readonly type: T }) =>
-        execute<T>(context, operation),
+      execute: (operation, made) => executeFor(context, operation, made),
       headerOf: (revision) => headerOf(context, revision),
       leaseId: () => idOf(context.random.bytes(8)),
     };
@@ -59,6 +70,23 @@ export class Writes {
   run<T>(call: GrpcCall, work: (write: Write) => Promise<T>): Promise<T> {
     const ref = placeIn(call);
     return ref === null ? work(this.#plain) : this.#runNumbered(call, ref, work);
+  }
+
+  /**
+   * A method that is one operation and nothing else. The busiest ones are, and make one promise
+   * for a call.
+   */
+  method<Request, Response, T extends Operation['type']>(
+    types: { readonly request: MessageType<Request>; readonly response: MessageType<Response> },
+    { operationOf, responseOf }: OperationMethod<Request, Response, T>,
+  ): GrpcUnaryMethod {
+    return encodedUnary(this.#context, types.request, (request, call) =>
+      this.run(call, (write) =>
+        write.execute<T, Uint8Array>(operationOf(request), (result) =>
+          types.response.encode(responseOf(result, write)),
+        ),
+      ),
+    );
   }
 
   async #runNumbered<T>(
@@ -128,18 +156,19 @@ class SessionWrite implements Write {
     this.#deadlineMs = parts.context.clock.nowMs() + parts.context.limits.sessionRetryMs;
   }
 
-  async execute<T extends Operation['type']>(
+  async execute<T extends Operation['type'], Result>(
     operation: Operation & { readonly type: T },
-  ): Promise<Answer & { readonly type: T }> {
+    made: (answer: AnswerTo<T>) => Result,
+  ): Promise<Result> {
     this.isSent = true;
     const answer = await this.#decide(operation);
     if (answer.type === 'error' && answer.code === 'NO_SPACE') {
       // That says nothing of an earlier attempt: what takes the place tells.
       const kept = await this.skip();
       if (kept.type === 'skip') throw errorOf(answer);
-      return this.#expect(kept, operation.type);
+      return made(this.#expect<T>(kept, operation.type));
     }
-    return this.#expect(answer, operation.type);
+    return made(this.#expect<T>(answer, operation.type));
   }
 
   /**
@@ -191,8 +220,8 @@ class SessionWrite implements Write {
   }
 
   /** @throws GrpcError for a refusal, and for a number that was used by something else. */
-  #expect<T extends Operation['type']>(answer: Answer, type: T): Answer & { readonly type: T } {
-    if (answer.type === type) return answer as Answer & { readonly type: T };
+  #expect<T extends Operation['type']>(answer: Answer, type: T): AnswerTo<T> {
+    if (answer.type === type) return answer as AnswerTo<T>;
     if (answer.type === 'error') throw errorOf(answer);
     const { sessionId, seq } = this.#ref;
     const place = `number ${seq} of session ${sessionId}`;

@@ -14,11 +14,12 @@ import type { GrpcLimits } from './limits.ts';
 import { MessageReader, writePrefix } from './message-reader.ts';
 import type { GrpcCall, GrpcMethod, GrpcStream, GrpcStreamHandlers } from './method.ts';
 import { clientStreamHandlers, serverStreamHandlers, UnaryHandlers } from './method-adapters.ts';
-import { GrpcError } from './status.ts';
+import { GRPC_STATUS, GrpcError } from './status.ts';
+import type { CallCounter, CountedMethod } from './tally.ts';
 
 /** What all calls of a server share. */
 export interface CallContext {
-  readonly methods: ReadonlyMap<string, GrpcMethod>;
+  readonly methods: ReadonlyMap<string, CountedMethod>;
   readonly limits: GrpcLimits;
   readonly clock: Clock;
   readonly log: Log;
@@ -54,6 +55,8 @@ export class ServerCall implements GrpcCall, GrpcStream, StreamHandlers {
   /** What the method adds to the response's headers. */
   #headers: Readonly<Record<string, string>> | null = null;
   #handlers: GrpcStreamHandlers = NO_HANDLERS;
+  /** Of the method; null until it was found. */
+  #counter: CallCounter | null = null;
   /** The application wants no messages now. */
   #isPaused = false;
   /** A compressed message is being inflated: those behind it wait. */
@@ -85,11 +88,13 @@ export class ServerCall implements GrpcCall, GrpcStream, StreamHandlers {
       return this.#refuse(REFUSALS.unsupportedMediaType);
     }
     try {
-      const method = this.#context.methods.get(head.path);
-      if (method === undefined) throw new GrpcError('UNIMPLEMENTED', 'unknown method');
+      const counted = this.#context.methods.get(head.path);
+      if (counted === undefined) throw new GrpcError('UNIMPLEMENTED', 'unknown method');
       this.timeoutMs = parseTimeoutMs(this.metadata('grpc-timeout'));
       this.#startDeadline();
-      this.#handlers = this.#open(method);
+      this.#counter = counted.counter;
+      this.#counter.started++;
+      this.#handlers = this.#open(counted.method);
     } catch (error) {
       this.fail(error);
     }
@@ -130,10 +135,15 @@ export class ServerCall implements GrpcCall, GrpcStream, StreamHandlers {
       this.#stream.respond(responseHeaders(this.#headers));
     }
     writePrefix(PREFIX, message.length);
-    if (this.#stream.write(PREFIX, message)) return;
+    if (this.#stream.write(PREFIX, message)) {
+      if (this.#counter === null) return;
+      this.#counter.sent++;
+      this.#counter.sentBytes += message.length;
+      return;
+    }
     // The status would queue up behind what is not being read; a reset does not.
     // gRPC reads this HTTP/2 code as RESOURCE_EXHAUSTED.
-    this.#response = 'ended';
+    this.#conclude(GRPC_STATUS.RESOURCE_EXHAUSTED);
     this.#context.log.warn('slow reader cut off', { remote: this.remote, path: this.path });
     this.#stream.reset('ENHANCE_YOUR_CALM');
   }
@@ -141,8 +151,7 @@ export class ServerCall implements GrpcCall, GrpcStream, StreamHandlers {
   end(error: GrpcError | null): void {
     if (this.#response === 'ended') return;
     const isSilent = this.#response === 'silent';
-    this.#response = 'ended';
-    this.#deadline?.cancel();
+    this.#conclude(error?.code ?? GRPC_STATUS.OK);
     this.#stream.end(isSilent ? trailersOnly(error, this.#headers) : trailers(error));
   }
 
@@ -183,8 +192,7 @@ export class ServerCall implements GrpcCall, GrpcStream, StreamHandlers {
   onClosed(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    this.#response = 'ended';
-    this.#deadline?.cancel();
+    if (this.#response !== 'ended') this.#conclude(GRPC_STATUS.CANCELLED);
     this.#controller?.abort();
     // Whoever has a single answer to give keeps nothing that would have to go.
     if (this.#handlers instanceof UnaryHandlers) return;
@@ -199,6 +207,13 @@ export class ServerCall implements GrpcCall, GrpcStream, StreamHandlers {
   #refuse(list: (typeof REFUSALS)[keyof typeof REFUSALS]): void {
     this.#response = 'ended';
     this.#stream.end(list);
+  }
+
+  /** The response is over, with this status. */
+  #conclude(code: number): void {
+    this.#response = 'ended';
+    this.#deadline?.cancel();
+    this.#counter?.end(code);
   }
 
   #startDeadline(): void {
@@ -228,11 +243,20 @@ export class ServerCall implements GrpcCall, GrpcStream, StreamHandlers {
         const message = this.#reader.next();
         if (message === null) return;
         if (this.#reader.isCompressed) this.#inflate(message);
-        else this.#handlers.onMessage(message);
+        else this.#deliver(message);
       }
     } catch (error) {
       this.fail(error);
     }
+  }
+
+  /** Hands a message to the method. */
+  #deliver(message: Uint8Array): void {
+    if (this.#counter !== null) {
+      this.#counter.received++;
+      this.#counter.receivedBytes += message.length;
+    }
+    this.#handlers.onMessage(message);
   }
 
   #inflate(message: Uint8Array): void {
@@ -251,7 +275,7 @@ export class ServerCall implements GrpcCall, GrpcStream, StreamHandlers {
       this.#isInflating = false;
       if (this.#response === 'ended') return;
       if (result instanceof GrpcError) this.end(result);
-      else this.#guard(() => this.#handlers.onMessage(result));
+      else this.#guard(() => this.#deliver(result));
       this.#continue();
     });
   }

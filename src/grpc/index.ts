@@ -4,6 +4,7 @@
  * node:http2 fifty microseconds and this one or two:
  *
  *   call.ts      one call: headers, deadline, messages, compression, status
+ *   tally.ts     what became of the calls, for metrics
  *   http2/       frames, streams, flow control, GOAWAY (RFC 9113), and every bound on a client
  *   hpack/       header compression (RFC 7541)
  *
@@ -28,3 +29,4 @@ export type {
 } from './method.ts';
 export { createGrpcServer, type GrpcServer, type GrpcServerOptions } from './server.ts';
 export { GRPC_STATUS, GrpcError, type GrpcStatus, type GrpcTrailers } from './status.ts';
+export type { MethodTally } from './tally.ts';

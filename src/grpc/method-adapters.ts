@@ -94,13 +94,15 @@ function demandRequest(request: Uint8Array | null): Uint8Array {
 }
 
 function answer(promise: Promise<Uint8Array>, exchange: Exchange): void {
-  const fail = (error: unknown): void => exchange.fail(error);
-  promise.then((response) => {
-    try {
-      exchange.send(response);
-      exchange.end(null);
-    } catch (error) {
-      fail(error);
-    }
-  }, fail);
+  promise.then(
+    (response) => {
+      try {
+        exchange.send(response);
+        exchange.end(null);
+      } catch (error) {
+        exchange.fail(error);
+      }
+    },
+    (error: unknown) => exchange.fail(error),
+  );
 }

@@ -63,7 +63,7 @@ export interface GrpcStreamHandlers {
 /** One request, one response. */
 export interface GrpcUnaryMethod {
   readonly type: 'unary';
-  /** Rejects with a GrpcError for every status but OK. */
+  /** Rejects with a GrpcError, or throws one, for every status but OK. */
   handle(request: Uint8Array, call: GrpcCall): Promise<Uint8Array>;
 }
 

@@ -75,6 +75,17 @@ async function serve(
 
 const echo: GrpcMethod = { type: 'unary', handle: async (request) => request };
 
+/** Methods that fail in the two ways there are. */
+function failing(error: Error): Record<string, GrpcMethod> {
+  const fail = (): never => {
+    throw error;
+  };
+  return {
+    '/t/Reject': { type: 'unary', handle: async () => fail() },
+    '/t/Throw': { type: 'unary', handle: fail },
+  };
+}
+
 /** Sends every message back; ends when the client does. */
 const mirror: GrpcMethod = {
   type: 'bidi',
@@ -138,30 +149,23 @@ describe('a unary call', () => {
   });
 
   test('ends with the status, message and trailers of a GrpcError', async () => {
-    const fail: GrpcMethod = {
-      type: 'unary',
-      handle: async () => {
-        throw new GrpcError('FAILED_PRECONDITION', 'nö', { trailers: { 'x-more': 'this' } });
-      },
-    };
-    const { client, defects } = await serve({ '/t/Fail': fail });
-    const answer = await client().unary('/t/Fail', bytesOf(''));
-    expect(answer).toMatchObject({ status: 9, grpcMessage: 'nö', messages: [] });
-    expect(answer.trailers['x-more']).toBe('this');
+    const error = new GrpcError('FAILED_PRECONDITION', 'nö', { trailers: { 'x-more': 'this' } });
+    const { client, defects } = await serve(failing(error));
+    for (const path of ['/t/Reject', '/t/Throw']) {
+      const answer = await client().unary(path, bytesOf(''));
+      expect(answer).toMatchObject({ status: 9, grpcMessage: 'nö', messages: [] });
+      expect(answer.trailers['x-more']).toBe('this');
+    }
     expect(defects).toEqual([]);
   });
 
   test('hides any other failure behind INTERNAL and reports it as a defect', async () => {
-    const fail: GrpcMethod = {
-      type: 'unary',
-      handle: async () => {
-        throw new TypeError('secret');
-      },
-    };
-    const { client, defects } = await serve({ '/t/Fail': fail });
-    const answer = await client().unary('/t/Fail', bytesOf(''));
-    expect(answer).toMatchObject({ status: 13, grpcMessage: 'internal error' });
-    expect(defects.map((error) => error.message)).toEqual(['secret']);
+    const { client, defects } = await serve(failing(new TypeError('secret')));
+    for (const path of ['/t/Reject', '/t/Throw']) {
+      const answer = await client().unary(path, bytesOf(''));
+      expect(answer).toMatchObject({ status: 13, grpcMessage: 'internal error' });
+    }
+    expect(defects.map((error) => error.message)).toEqual(['secret', 'secret']);
   });
 
   test('needs exactly one request', async () => {

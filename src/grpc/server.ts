@@ -6,6 +6,7 @@ import { Http2Connection, type Http2Stream, socketWire, type Wire } from './http
 import { Inflater } from './inflater.ts';
 import { GRPC_LIMITS, type GrpcLimits } from './limits.ts';
 import type { GrpcMethod } from './method.ts';
+import { countedMethods, type MethodTally } from './tally.ts';
 
 /** Serves gRPC on connections that somebody else accepted. */
 export interface GrpcServer {
@@ -13,6 +14,8 @@ export interface GrpcServer {
   handleSocket(socket: Socket): void;
   /** The same for any other stream of bytes. */
   handleWire(wire: Wire): void;
+  /** What became of the calls of each method; live, in the order of the methods. */
+  readonly tallies: readonly MethodTally[];
   /** Lets open calls finish for closeMs (see `onStopping`), then cuts them. Safe to call twice. */
   close(): Promise<void>;
 }
@@ -36,6 +39,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
 }
 
 class SocketGrpcServer implements GrpcServer {
+  readonly tallies: readonly MethodTally[];
   readonly #context: CallContext;
   readonly #onOther: ((stream: Http2Stream) => void) | null;
   readonly #connections = new Set<Http2Connection>();
@@ -47,8 +51,10 @@ class SocketGrpcServer implements GrpcServer {
     const { methods, log, clock = systemClock } = options;
     const limits = { ...GRPC_LIMITS, ...options.limits };
     this.#onOther = options.onOther ?? null;
+    const counted = countedMethods(methods);
+    this.tallies = [...counted.values()].map(({ counter }) => counter);
     this.#context = {
-      methods,
+      methods: counted,
       log,
       clock,
       limits,

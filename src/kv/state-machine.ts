@@ -250,14 +250,17 @@ export class KvStateMachine {
   }
 
   #execute(operation: Operation): Answer {
-    return answerOf(() => {
+    // Not through `answerOf`: a closure for every command counts.
+    try {
       refuse(validateOperation(operation));
       if (operation.type === 'skip') return { type: 'skip' };
       this.#mvcc.begin();
       const result = this.#change(operation);
       this.#changes += this.#mvcc.commit();
       return result;
-    });
+    } catch (cause) {
+      return errorOf(cause);
+    }
   }
 
   /** Refused single operations have changed nothing yet; of a transaction parts may have run. */

@@ -22,7 +22,7 @@ import {
 } from './service.ts';
 import { exportDatabase } from './snapshot-export.ts';
 import type { OpenedSnapshot, SnapshotSource } from './snapshot-service.ts';
-import { MemberState } from './state.ts';
+import { MemberState, type StateTimers } from './state.ts';
 import { VERSION } from './version.ts';
 
 /** What a member needs of its configuration, and of the outside world. */
@@ -44,6 +44,8 @@ export interface MemberOptions {
   readonly clientUrls: () => readonly string[];
   /** Default WAL_LIMITS. */
   readonly walLimits?: Partial<WalLimits>;
+  /** Default: nothing of the state is timed. */
+  readonly timers?: StateTimers;
 }
 
 /**
@@ -215,6 +217,7 @@ export class Member implements SnapshotSource {
     const state = await MemberState.open({ disk, log, engines, directory, clusterId });
     try {
       const wal = await openLog(options, state, onFailure);
+      state.timers = options.timers ?? null;
       return new Member(options, { state, wal }, onFailure);
     } catch (error) {
       await state.close();
@@ -295,11 +298,12 @@ export class Member implements SnapshotSource {
     await this.#caughtUp().catch((cause: Error) => io.log.warn(`snapshot: ${cause.message}`));
     await this.#flushed();
     signal.throwIfAborted();
+    const onClosed = this.#options.timers?.snapshot();
     const view = this.#state.store.view();
     const members = this.etcd.members();
     const directory = directoryOf(this.#options);
     try {
-      return await exportDatabase({ ...io, directory, view, members, signal });
+      return await exportDatabase({ ...io, directory, view, members, signal, onClosed });
     } catch (cause) {
       if (!(cause instanceof StoreError) || cause.code !== 'CORRUPT') throw cause;
       this.#stopDamaged(cause);

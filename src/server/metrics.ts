@@ -1,6 +1,10 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { MemberStatus } from '../api/index.ts';
 import { ETCD_VERSION, type EtcdMember } from '../etcd/index.ts';
+import type { MethodTally } from '../grpc/index.ts';
+import { type DiskTimes, registerDisk } from './metrics-disk.ts';
+import { grpcMetrics } from './metrics-grpc.ts';
+import { type PeerSources, registerSendFailures } from './metrics-peers.ts';
 
 /** What a scrape reads, besides the member's status. */
 export interface MetricSources {
@@ -19,8 +23,10 @@ export interface MetricSources {
   readonly leaderChanges: () => number;
   /** Commands that this member led and did not bring to an end. */
   readonly failedProposals: () => number;
-  /** Durable writes to the log: see `walWrites`. */
-  readonly walWrites: Histogram;
+  readonly diskTimes: DiskTimes;
+  /** Of all methods served by gRPC; always the same ones. */
+  readonly calls: () => readonly MethodTally[];
+  readonly peers: PeerSources;
   /** Walks over everything stored that found nothing wrong, since the start. */
   readonly scrubs: () => number;
   /** Of the ports that speak TLS. */
@@ -35,16 +41,6 @@ export interface CertificateEnd {
 }
 
 type Readings = readonly [name: string, help: string, read: (status: MemberStatus) => number][];
-
-/** Takes the durations of durable writes to the log, seconds; etcd's name and buckets. */
-export function walWrites(): Histogram {
-  return new Histogram({
-    name: 'etcd_disk_wal_fsync_duration_seconds',
-    help: 'Durable writes to the log.',
-    buckets: Array.from({ length: 14 }, (_, i) => 0.001 * 2 ** i),
-    registers: [],
-  });
-}
 
 /** Prometheus metrics of one member, read at scrape time; the text of `GET /metrics`. */
 export function createMetrics(sources: MetricSources): () => Promise<string> {
@@ -75,7 +71,8 @@ export function createMetrics(sources: MetricSources): () => Promise<string> {
       },
     });
   }
-  registry.registerMetric(sources.walWrites);
+  registerDisk(registry, sources.diskTimes);
+  registerSendFailures(registry, sources.peers);
   const { memberId } = sources.status();
   labelled('etcd_server_id', 'This member.', { server_id: memberId.toString(16) });
   labelled('etcd_server_version', 'The etcd that this one is like.', {
@@ -95,7 +92,11 @@ export function createMetrics(sources: MetricSources): () => Promise<string> {
       }
     },
   });
-  return () => registry.metrics();
+  let calls: (() => string) | null = null;
+  return async () => {
+    calls ??= grpcMetrics(sources.calls());
+    return `${await registry.metrics()}\n${calls()}`;
+  };
 }
 
 function ownGauges(sources: MetricSources): Readings {
@@ -136,12 +137,35 @@ function etcdGauges({ etcd, parked, quotaBytes }: MetricSources): Readings {
   ];
 }
 
-function etcdCounters({ leaderChanges, failedProposals }: MetricSources): Readings {
+function etcdCounters(sources: MetricSources): Readings {
+  const { leaderChanges, failedProposals, calls, peers } = sources;
+  const inAll = (read: (tally: MethodTally) => number): number =>
+    calls().reduce((sum, tally) => sum + read(tally), 0);
   return [
     ['etcd_server_leader_changes_seen_total', 'Leaders seen.', leaderChanges],
     ['etcd_server_proposals_committed_total', 'Highest index committed.', (s) => s.commitIndex],
     ['etcd_server_proposals_applied_total', 'Highest index applied.', (s) => s.appliedIndex],
     ['etcd_server_proposals_failed_total', 'Commands that were not decided.', failedProposals],
+    [
+      'etcd_network_client_grpc_received_bytes_total',
+      'Bytes of the messages of gRPC clients.',
+      () => inAll(({ receivedBytes }) => receivedBytes),
+    ],
+    [
+      'etcd_network_client_grpc_sent_bytes_total',
+      'Bytes of the messages to gRPC clients.',
+      () => inAll(({ sentBytes }) => sentBytes),
+    ],
+    [
+      'etcd_network_peer_received_bytes_total',
+      'Bytes of all other members.',
+      () => peers.traffic()?.bytesReceived ?? 0,
+    ],
+    [
+      'etcd_network_peer_sent_bytes_total',
+      'Bytes to all other members.',
+      () => peers.traffic()?.bytesSent ?? 0,
+    ],
   ];
 }
 

@@ -17,7 +17,7 @@ import {
 } from '../io/index.ts';
 import { assert, deferred } from '../lib/index.ts';
 import { type Engines, lmdbEngines, memoryEngines } from '../store/index.ts';
-import { openTransport, type Transport, type TransportHandlers } from '../transport/index.ts';
+import { openTransport, type PeerTransport, type TransportHandlers } from '../transport/index.ts';
 import type { OpenAskLink } from './ask-terms.ts';
 import { clerkMethods } from './clerk-service.ts';
 import { Closers } from './closers.ts';
@@ -25,7 +25,9 @@ import { resolveConfig, type ServerConfig } from './config.ts';
 import { type DoorTls, openDoor } from './door.ts';
 import { createHttpHandler } from './http.ts';
 import type { Member } from './member.ts';
-import { type CertificateEnd, createMetrics, walWrites } from './metrics.ts';
+import { type CertificateEnd, createMetrics } from './metrics.ts';
+import { type DiskTimes, diskTimes, stateTimers } from './metrics-disk.ts';
+import { countSendFailures, type PeerSources } from './metrics-peers.ts';
 import type { ServerOptions } from './options.ts';
 import { type OpenMemberOptions, openMember } from './rejoin.ts';
 import { snapshotMethods } from './snapshot-service.ts';
@@ -74,13 +76,14 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
     random: systemRandom,
     ...options.io,
   };
-  const writes = walWrites();
-  const io: Io = { ...given, disk: timedDisk(given.disk, (seconds) => writes.observe(seconds)) };
+  const times = diskTimes();
+  const disk = timedDisk(given.disk, (seconds) => times.walWrite.observe(seconds));
+  const io: Io = { ...given, disk };
   const closers = new Closers();
   try {
     const { truncateDamagedLog = false, signal } = options;
     const choices = { truncateDamagedLog, signal };
-    return await openServer({ config, tls, io, closers, choices, walWrites: writes });
+    return await openServer({ config, tls, io, closers, choices, diskTimes: times });
   } catch (error) {
     await closers.close();
     throw error;
@@ -94,7 +97,7 @@ interface Parts {
   readonly closers: Closers;
   /** For this start alone. */
   readonly choices: Pick<OpenMemberOptions, 'truncateDamagedLog' | 'signal'>;
-  readonly walWrites: ReturnType<typeof walWrites>;
+  readonly diskTimes: DiskTimes;
 }
 
 async function openServer(parts: Parts): Promise<Server> {
@@ -112,17 +115,21 @@ async function openServer(parts: Parts): Promise<Server> {
   const secured = await openSecured({ tls, io, closers });
   const openLink = askLinks({ config, secured, io });
   const { truncateDamagedLog, signal } = choices;
+  const timers = stateTimers(parts.diskTimes);
   const member = await openMember(
-    { config, io, engines, clientUrls, openLink, truncateDamagedLog, signal },
+    { config, io, engines, clientUrls, openLink, truncateDamagedLog, signal, timers },
     fail,
   );
   closers.add(() => member.close());
-  let transport: Transport | null = null;
-  const links = (): Transport | null => transport;
-  listenUrls = await openDoors({ ...parts, secured, member, links, fail });
-  transport = await connectPeers({ config, secured, io, member, clientUrls: clientUrls() });
+  let transport: PeerTransport | null = null;
+  const links = (): PeerTransport | null => transport;
+  const { handlers, sendFailures } = countSendFailures(member.handlers, config.peers);
+  listenUrls = await openDoors({ ...parts, secured, member, links, sendFailures, fail });
+  const reach = { config, secured, io, clientUrls: clientUrls() };
+  transport = await openPeerTransport(reach, handlers);
+  member.connect(transport);
   const peerUrls = peerUrlsOf(config, transport);
-  closers.add(() => (transport as Transport).close());
+  closers.add(() => (transport as PeerTransport).close());
   // Closed first, so that what is parked gets its answer while the doors are still open.
   closers.add(() => member.close());
   closers.add(() => member.handOver());
@@ -145,7 +152,7 @@ async function openServer(parts: Parts): Promise<Server> {
 }
 
 /** Where peers are served: the transport tells the first place's picked port. */
-function peerUrlsOf(config: ServerConfig, { address }: Transport): readonly string[] {
+function peerUrlsOf(config: ServerConfig, { address }: PeerTransport): readonly string[] {
   return config.listenPeers.map((place, i) => formatUrl(i > 0 ? place : { ...place, ...address }));
 }
 
@@ -175,11 +182,13 @@ async function openSecured({
   return { client: await open(tls.client), peer: await open(tls.peer) };
 }
 
-interface DoorParts extends Pick<Parts, 'config' | 'io' | 'closers' | 'walWrites'> {
+interface DoorParts
+  extends Pick<Parts, 'config' | 'io' | 'closers' | 'diskTimes'>,
+    Pick<PeerSources, 'sendFailures'> {
   readonly secured: SecuredPorts;
   readonly member: Member;
   /** Null while there is none. */
-  readonly links: () => Transport | null;
+  readonly links: () => PeerTransport | null;
   readonly fail: (error: Error) => void;
 }
 
@@ -199,7 +208,9 @@ async function openDoors(parts: DoorParts): Promise<readonly string[]> {
       connectedPeers: () => links()?.connectedPeers().length ?? 0,
       leaderChanges: () => member.leaderChanges,
       failedProposals: () => member.failedProposals,
-      walWrites: parts.walWrites,
+      diskTimes: parts.diskTimes,
+      calls: () => grpc.tallies,
+      peers: { traffic: () => links()?.metrics ?? null, sendFailures: parts.sendFailures },
       etcd: member.etcd,
       quotaBytes: config.quotaBytes,
       disagreeingMembers: () => member.disagreeing.length,
@@ -244,15 +255,6 @@ function certificateEnds(secured: SecuredPorts): CertificateEnd[] {
   });
 }
 
-async function connectPeers(
-  parts: PeerParts & { readonly member: Member; readonly clientUrls: readonly string[] },
-): Promise<Transport> {
-  const { member } = parts;
-  const transport = await openPeerTransport(parts, member.handlers);
-  member.connect(transport);
-  return transport;
-}
-
 /** Links at the same place before there is a member, for one that has to ask the others first. */
 function askLinks(parts: PeerParts): OpenAskLink {
   return (onMessage) =>
@@ -271,7 +273,7 @@ interface PeerParts {
 function openPeerTransport(
   { config, secured, io, clientUrls }: PeerParts & { readonly clientUrls: readonly string[] },
   handlers: TransportHandlers,
-): Promise<Transport> {
+): Promise<PeerTransport> {
   const [listen, ...alsoListen] = config.listenPeers;
   assert(listen !== undefined, 'nowhere to listen for peers');
   return openTransport({

@@ -15,6 +15,8 @@ export interface DatabaseParts {
   readonly view: EngineView;
   readonly members: readonly ClusterMember[];
   readonly signal: AbortSignal;
+  /** The file was made, and is gone. Default: nobody is told. */
+  readonly onClosed?: (() => void) | undefined;
 }
 
 /**
@@ -24,12 +26,12 @@ export interface DatabaseParts {
  * @throws StoreError, DiskError (rejects); the signal's reason.
  */
 export async function exportDatabase(parts: DatabaseParts): Promise<DatabaseFile> {
-  const { view } = parts;
+  const { view, onClosed } = parts;
   try {
     const file = await openNameless(parts);
     try {
       const { bytes } = await writeBolt(file, bucketsOf(parts));
-      return new NamelessFile(file, bytes);
+      return new NamelessFile(file, bytes, onClosed);
     } catch (cause) {
       await file.close();
       throw cause;
@@ -77,11 +79,13 @@ async function* inTurns(
 class NamelessFile implements DatabaseFile {
   readonly bytes: number;
   readonly #file: DiskFile;
+  readonly #onClosed: (() => void) | undefined;
   #closing: Promise<void> | null = null;
 
-  constructor(file: DiskFile, bytes: number) {
+  constructor(file: DiskFile, bytes: number, onClosed: (() => void) | undefined) {
     this.#file = file;
     this.bytes = bytes;
+    this.#onClosed = onClosed;
   }
 
   async read(range: { offset: number; length: number }): Promise<Uint8Array> {
@@ -91,7 +95,7 @@ class NamelessFile implements DatabaseFile {
   }
 
   close(): Promise<void> {
-    this.#closing ??= this.#file.close();
+    this.#closing ??= this.#file.close().finally(this.#onClosed);
     return this.#closing;
   }
 }

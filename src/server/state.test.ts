@@ -115,3 +115,27 @@ test('a flush that comes too late is an error, not a crash', async () => {
   await state.close();
   await expect(settled((done) => state.flush(done))).rejects.toThrow('the state is closed');
 });
+
+test('flushes and snapshots are timed from their beginning to their end, once each', async () => {
+  const slow = new SlowEngines();
+  const state = await open(slow);
+  const heard: string[] = [];
+  const timer = (name: string) => () => {
+    heard.push(name);
+    return () => void heard.push(`end of ${name}`);
+  };
+  state.timers = { flush: timer('flush'), snapshot: timer('snapshot') };
+  slow.hold();
+  state.apply(batch(1));
+  const flushed = settled((done) => state.flush(done));
+  await turn();
+  expect(heard).toEqual(['flush']);
+  await slow.release();
+  await flushed;
+  const reader = state.readRows();
+  expect(heard).toEqual(['flush', 'end of flush', 'snapshot']);
+  reader.close();
+  reader.close();
+  expect(heard.slice(3)).toEqual(['end of snapshot']);
+  await state.close();
+});

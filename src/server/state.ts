@@ -1,5 +1,5 @@
 import type { Disk, Log } from '../io/index.ts';
-import { type KvPosition, KvStateMachine, positionOf } from '../kv/index.ts';
+import { type KvPosition, KvStateMachine, PACKED_TABLES, positionOf } from '../kv/index.ts';
 import { assert, ByteReader, ByteWriter } from '../lib/index.ts';
 import { type ConfState, decodeConfState, encodeConfState } from '../raft/index.ts';
 import type {
@@ -45,6 +45,14 @@ interface PieceStream<Piece> {
   close(): void;
 }
 
+/** Told when something begins; what it returns is called when that has come to its end. */
+export interface StateTimers {
+  /** Changes go into the store, in one synced transaction; it has no end when that fails. */
+  flush(): () => void;
+  /** A state is fixed, for a member or an operator, until nobody reads from it any more. */
+  snapshot(): () => void;
+}
+
 /** Where a member's state is, and what it is kept with. */
 export interface MemberStateOptions {
   readonly disk: Disk;
@@ -71,6 +79,8 @@ export class MemberState implements StateMachine {
   #isBusy = false;
   readonly #waiting: (() => void)[] = [];
   #closing: Promise<void> | null = null;
+  /** For who wants to know how long that takes. */
+  timers: StateTimers | null = null;
   /** Told after every batch, and after the state of another member took this one's place. */
   onApplied: ((index: number) => void) | null = null;
   /** Told whenever more has become durable. */
@@ -91,7 +101,7 @@ export class MemberState implements StateMachine {
   static async open(options: MemberStateOptions): Promise<MemberState> {
     const { disk, engines, log } = options;
     const directory = `${options.directory}/state`;
-    const home = await openStateHome({ disk, engines, log, directory });
+    const home = await openStateHome({ disk, engines, log, directory, packed: PACKED_TABLES });
     try {
       return new MemberState(options, home);
     } catch (error) {
@@ -143,8 +153,10 @@ export class MemberState implements StateMachine {
         return;
       }
       const position = statePosition(this.#machine.position);
+      const ended = this.timers?.flush();
       this.#store.flush((error) => {
         if (error === null) {
+          ended?.();
           this.#durable = position;
           this.onFlushed?.();
         }
@@ -182,11 +194,16 @@ export class MemberState implements StateMachine {
   }
 
   #reader<Piece>(position: KvPosition, stream: PieceStream<Piece>) {
+    let ended = this.timers?.snapshot();
     return {
       position: statePosition(position),
       next: (): Piece => stream.next(),
       recycle: (piece: Uint8Array) => stream.recycle?.(piece),
-      close: () => stream.close(),
+      close: () => {
+        stream.close();
+        ended?.();
+        ended = undefined;
+      },
     };
   }
 

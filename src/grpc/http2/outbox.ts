@@ -58,24 +58,21 @@ export class Outbox {
    * small messages share a frame. The caller has looked at the windows.
    */
   data(streamId: number, payload: Uint8Array): void {
-    let rest = payload;
+    let from = 0;
     if (this.#openDataAt >= 0 && this.#openDataStream === streamId) {
       const open = this.#length - this.#openDataAt - FRAME_HEAD_BYTES;
-      const taken = Math.min(rest.length, FRAME_BYTES_MAX - open);
-      if (taken > 0) {
-        this.#append(rest.subarray(0, taken));
-        this.#writeLength(this.#openDataAt, open + taken);
-        rest = rest.subarray(taken);
-      }
+      from = Math.min(payload.length, FRAME_BYTES_MAX - open);
+      this.#appendPart(payload, 0, from);
+      this.#writeLength(this.#openDataAt, open + from);
     }
-    while (rest.length > 0) {
-      const taken = Math.min(rest.length, FRAME_BYTES_MAX);
+    while (from < payload.length) {
+      const to = Math.min(payload.length, from + FRAME_BYTES_MAX);
       const at = this.#length;
-      this.#head(FRAME.DATA, 0, streamId, taken);
-      this.#append(taken === rest.length ? rest : rest.subarray(0, taken));
+      this.#head(FRAME.DATA, 0, streamId, to - from);
+      this.#appendPart(payload, from, to);
       this.#openDataAt = at;
       this.#openDataStream = streamId;
-      rest = rest.subarray(taken);
+      from = to;
     }
   }
 
@@ -113,6 +110,11 @@ export class Outbox {
     this.#bytes[at] = payloadBytes >>> 16;
     this.#bytes[at + 1] = payloadBytes >>> 8;
     this.#bytes[at + 2] = payloadBytes;
+  }
+
+  /** Most payloads go whole, and a view of them would cost as much as the copying. */
+  #appendPart(payload: Uint8Array, from: number, to: number): void {
+    this.#append(to - from === payload.length ? payload : payload.subarray(from, to));
   }
 
   #append(payload: Uint8Array): void {
