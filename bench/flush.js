@@ -9,13 +9,14 @@ const KEY_ROW = new Uint8Array(9);
 const HISTORY_ROW = new Uint8Array(155);
 const LOADED_AT_ONCE = 12_500;
 const FLUSHES = 4;
-const PUTS = [12_500, 50_000];
+const PACKED = new Map([['history', { prefixBytes: 8, freeBits: 4 }]]);
+const PUTS = [6_250, 12_500, 25_000, 50_000];
 
 /** Yields one line for each size of a flush, among few keys and among many. */
 export async function* measureFlushes({ store, directory, randomKey, keys }) {
   for (const among of [10_000, keys]) {
     const path = join(directory, `flush-${among}.lmdb`);
-    const engine = await store.lmdbEngines().open(path, { create: true });
+    const engine = await store.lmdbEngines().open(path, { create: true, packed: PACKED });
     const state = new State(store.durableStore(engine), randomKey);
     for (let from = 0; from < among; from += LOADED_AT_ONCE) {
       for (let n = from; n < Math.min(among, from + LOADED_AT_ONCE); n++) state.put(n);

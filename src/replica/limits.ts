@@ -42,7 +42,7 @@ export interface CompactionLimits {
   /**
    * Unflushed bytes of the state machine after which it is flushed. Puts to random keys of a large
    * state write a page each; the more of them a flush takes, the more share one. A restart applies
-   * them again. Default 16 MiB.
+   * them again, and its own turn of the event loop gets longer. Default 8 MiB.
    */
   readonly unflushedBytesMax: number;
 }
@@ -50,7 +50,7 @@ export interface CompactionLimits {
 export const COMPACTION_LIMITS: CompactionLimits = {
   bytesMax: 64 * 1024 * 1024,
   entriesMax: 100_000,
-  unflushedBytesMax: 16 * 1024 * 1024,
+  unflushedBytesMax: 8 * 1024 * 1024,
 };
 
 /** Bounds of the transfer of a state to another member. */
