@@ -87,8 +87,6 @@ describe('the metrics that dashboards of etcd read', () => {
       grpc_server_msg_sent_total: 'counter',
       etcd_network_client_grpc_received_bytes_total: 'counter',
       etcd_network_client_grpc_sent_bytes_total: 'counter',
-      etcd_network_peer_received_bytes_total: 'counter',
-      etcd_network_peer_sent_bytes_total: 'counter',
       etcd_network_peer_sent_failures_total: 'counter',
       etcd_disk_wal_fsync_duration_seconds: 'histogram',
       etcd_disk_backend_commit_duration_seconds: 'histogram',

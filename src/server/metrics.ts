@@ -156,15 +156,22 @@ function etcdCounters(sources: MetricSources): Readings {
       'Bytes of the messages to gRPC clients.',
       () => inAll(({ sentBytes }) => sentBytes),
     ],
+    ...(peers.sendFailures.size === 0 ? [] : peerCounters(peers)),
+  ];
+}
+
+/** A member on its own has none of them, as with etcd. */
+function peerCounters({ traffic }: PeerSources): Readings {
+  return [
     [
       'etcd_network_peer_received_bytes_total',
       'Bytes of all other members.',
-      () => peers.traffic()?.bytesReceived ?? 0,
+      () => traffic()?.bytesReceived ?? 0,
     ],
     [
       'etcd_network_peer_sent_bytes_total',
       'Bytes to all other members.',
-      () => peers.traffic()?.bytesSent ?? 0,
+      () => traffic()?.bytesSent ?? 0,
     ],
   ];
 }
