@@ -32,7 +32,7 @@ export function authMethods(): Methods {
 
 const NOT_ENABLED: GrpcUnaryMethod = {
   type: 'unary',
-  handle: async () => {
+  handle() {
     throw etcdError('FAILED_PRECONDITION', 'authentication is not enabled');
   },
 };

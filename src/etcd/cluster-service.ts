@@ -29,7 +29,7 @@ function memberOf({ memberId, name, peerUrls, clientUrls, isLearner }: ClusterMe
 export function unavailable(what: string): GrpcUnaryMethod {
   return {
     type: 'unary',
-    handle: async () => {
+    handle() {
       throw etcdError('UNIMPLEMENTED', `${what} is not possible through this API yet`);
     },
   };

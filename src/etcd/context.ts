@@ -12,7 +12,9 @@ import {
   type GrpcCall,
   GrpcError,
   type GrpcMethod,
+  type GrpcReply,
   type GrpcUnaryMethod,
+  replyWith,
 } from '../grpc/index.ts';
 import type { Clock, Random } from '../io/index.ts';
 import { DecodeError } from '../lib/index.ts';
@@ -80,27 +82,29 @@ export function unary<Request, Response>(
   handle: (request: Request, call: GrpcCall) => Promise<Draft<Response>>,
 ): GrpcUnaryMethod {
   const encode = (response: Draft<Response>): Uint8Array => types.response.encode(response);
-  return encodedUnary(context, types.request, (request, call) =>
-    handle(request, call).then(encode),
+  return encodedUnary(context, types.request, (request, call, reply) =>
+    replyWith(handle(request, call).then(encode), reply),
   );
 }
 
 /**
- * The same for a handler that encodes its response. It runs for every call: nothing here is an
- * async function, as each of them costs several hundred bytes.
+ * The same for a handler that encodes its response. It runs for every call: no promise is made
+ * here, as each of them costs several hundred bytes.
  */
 export function encodedUnary<Request>(
   context: EtcdContext,
   type: MessageType<Request>,
-  handle: (request: Request, call: GrpcCall) => Promise<Uint8Array>,
+  handle: (request: Request, call: GrpcCall, reply: GrpcReply) => void,
 ): GrpcUnaryMethod {
   return {
     type: 'unary',
-    handle(bytes, call) {
+    handle(bytes, call, reply) {
       demandLeader(context, call);
       const before = sessionsAskedFor(context, call);
-      if (before === null) return handle(decoded(type, bytes), call);
-      return before.then(() => handle(decoded(type, bytes), call));
+      if (before === null) return handle(decoded(type, bytes), call, reply);
+      before
+        .then(() => handle(decoded(type, bytes), call, reply))
+        .catch((error: unknown) => reply.fail(error));
     },
   };
 }
@@ -148,25 +152,24 @@ export function execute<T extends Operation['type']>(
   context: EtcdContext,
   operation: Operation & { readonly type: T },
 ): Promise<AnswerTo<T>> {
-  return executeFor<T, AnswerTo<T>>(context, operation, (answer) => answer);
+  return new Promise((resolve, reject) => executeFor<T>(context, operation, resolve, reject));
 }
 
-/** The same, resolved with what `made` makes of the answer: so the way back is one promise. */
-export function executeFor<T extends Operation['type'], Result>(
+/** The same by functions: `done` may throw what `refused` is to be told. */
+export function executeFor<T extends Operation['type']>(
   { member }: EtcdContext,
   operation: Operation & { readonly type: T },
-  made: (answer: AnswerTo<T>) => Result,
-): Promise<Result> {
+  done: (answer: AnswerTo<T>) => void,
+  refused: (error: unknown) => void,
+): void {
   const { type } = operation;
   const command = encodeCommand({ type: 'operation', session: null, operation });
-  return new Promise((resolve, reject) => {
-    member.service.execute(command, (answer) => {
-      try {
-        resolve(made(expectAnswer<T>(answer, type)));
-      } catch (refusal) {
-        reject(refusal);
-      }
-    });
+  member.service.execute(command, (answer) => {
+    try {
+      done(expectAnswer<T>(answer, type));
+    } catch (error) {
+      refused(error);
+    }
   });
 }
 

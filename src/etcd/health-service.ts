@@ -11,9 +11,9 @@ export function healthMethods(context: EtcdContext): Methods {
   return {
     Check: {
       type: 'unary',
-      async handle(request) {
-        if (isKnown(request)) return HEALTH_CHECK_RESPONSE.encode({ status: status() });
-        throw new GrpcError('NOT_FOUND', 'unknown service');
+      handle(request, _call, reply) {
+        if (!isKnown(request)) throw new GrpcError('NOT_FOUND', 'unknown service');
+        reply.answer(HEALTH_CHECK_RESPONSE.encode({ status: status() }));
       },
     },
     Watch: watchMethod(context, status),

@@ -58,18 +58,16 @@ export function kvMethods(context: EtcdContext, writes: Writes): Methods {
         const txn = txnOf(request);
         const responseOf = (result: TxnResult) =>
           txnResponse(result, write.headerOf(result.revision));
-        if (write.isNumbered || !isReadTxn(txn)) return write.execute(txn, responseOf);
+        if (write.isNumbered || !isReadTxn(txn)) return responseOf(await write.execute(txn));
         return responseOf(await ask(context, txn, { serializable: isSerializable(request) }));
       }),
     ),
     Compact: unary(context, COMPACT, ({ revision, physical }, call) =>
       writes.run(call, async (write) => {
         if (revision < 0) throw errorOf({ code: 'COMPACTED', message: '' });
-        const compacted = await write.execute({ type: 'compact', revision }, (result) => ({
-          header: write.headerOf(result.revision),
-        }));
+        const compacted = await write.execute({ type: 'compact', revision });
         if (physical) await removed(context, revision, call);
-        return compacted;
+        return { header: write.headerOf(compacted.revision) };
       }),
     ),
   };

@@ -31,13 +31,11 @@ import type { Writes } from './session-writes.ts';
 export function leaseMethods(context: EtcdContext, writes: Writes): Methods {
   return {
     LeaseGrant: unary(context, GRANT, ({ TTL, ID }, call) =>
-      writes.run(call, (write) => {
+      writes.run(call, async (write) => {
         const lease = ID === 0n ? write.leaseId() : ID;
         const grant = { type: 'leaseGrant', lease, ttlMs: ttlMsOf(TTL) } as const;
-        return write.execute(grant, ({ revision, ttlMs }) => {
-          const header = write.headerOf(revision);
-          return { header, ID: lease, TTL: Math.ceil(ttlMs / 1000) };
-        });
+        const { revision, ttlMs } = await write.execute(grant);
+        return { header: write.headerOf(revision), ID: lease, TTL: Math.ceil(ttlMs / 1000) };
       }),
     ),
     LeaseRevoke: writes.method(REVOKE, {

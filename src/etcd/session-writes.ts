@@ -8,9 +8,16 @@ import {
   type Operation,
   type SessionRef,
 } from '../api/index.ts';
-import { type GrpcCall, GrpcError, type GrpcUnaryMethod } from '../grpc/index.ts';
+import { type GrpcCall, GrpcError, type GrpcUnaryMethod, replyWith } from '../grpc/index.ts';
 import type { Draft, MessageType } from './codec.ts';
-import { type AnswerTo, type EtcdContext, encodedUnary, executeFor, headerOf } from './context.ts';
+import {
+  type AnswerTo,
+  type EtcdContext,
+  encodedUnary,
+  execute,
+  executeFor,
+  headerOf,
+} from './context.ts';
 import { errorOf } from './errors.ts';
 import type { ResponseHeader } from './messages/common.ts';
 import { invalid, numberIn, SESSION_METADATA, sessionOf } from './session-open.ts';
@@ -20,14 +27,10 @@ import { WaitingRoom } from './waiting-room.ts';
 export interface Write {
   /** It is one of a session, and uses up its number. */
   readonly isNumbered: boolean;
-  /**
-   * Executes an operation, at most one of a write, and resolves with what `made` makes of the
-   * answer; rejects with a GrpcError when refused.
-   */
-  execute<T extends Operation['type'], Result>(
+  /** Executes an operation, at most one of a write; rejects with a GrpcError when refused. */
+  execute<T extends Operation['type']>(
     operation: Operation & { readonly type: T },
-    made: (answer: AnswerTo<T>) => Result,
-  ): Promise<Result>;
+  ): Promise<AnswerTo<T>>;
   /** The head of the answer to what was done at `revision`. */
   headerOf(revision: number): Partial<ResponseHeader>;
   /** An id for a lease whose client chose none. */
@@ -57,7 +60,8 @@ export class Writes {
     this.#room = new WaitingRoom(context);
     this.#plain = {
       isNumbered: false,
-      execute: (operation, made) => executeFor(context, operation, made),
+      execute: <T extends Operation['type']>(operation: Operation & { readonly type: T }) =>
+        execute<T>(context, operation),
       headerOf: (revision) => headerOf(context, revision),
       leaseId: () => idOf(context.random.bytes(8)),
     };
@@ -72,21 +76,29 @@ export class Writes {
     return ref === null ? work(this.#plain) : this.#runNumbered(call, ref, work);
   }
 
-  /**
-   * A method that is one operation and nothing else. The busiest ones are, and make one promise
-   * for a call.
-   */
+  /** A method that is one operation and nothing else. The busiest ones are: no promise is made. */
   method<Request, Response, T extends Operation['type']>(
     types: { readonly request: MessageType<Request>; readonly response: MessageType<Response> },
     { operationOf, responseOf }: OperationMethod<Request, Response, T>,
   ): GrpcUnaryMethod {
-    return encodedUnary(this.#context, types.request, (request, call) =>
-      this.run(call, (write) =>
-        write.execute<T, Uint8Array>(operationOf(request), (result) =>
-          types.response.encode(responseOf(result, write)),
-        ),
-      ),
-    );
+    const encoded = (result: AnswerTo<T>, write: Write): Uint8Array =>
+      types.response.encode(responseOf(result, write));
+    return encodedUnary(this.#context, types.request, (request, call, reply) => {
+      const ref = placeIn(call);
+      if (ref === null) {
+        executeFor<T>(
+          this.#context,
+          operationOf(request),
+          (result) => reply.answer(encoded(result, this.#plain)),
+          (error) => reply.fail(error),
+        );
+        return;
+      }
+      const response = this.#runNumbered(call, ref, async (write) =>
+        encoded(await write.execute<T>(operationOf(request)), write),
+      );
+      replyWith(response, reply);
+    });
   }
 
   async #runNumbered<T>(
@@ -156,19 +168,18 @@ class SessionWrite implements Write {
     this.#deadlineMs = parts.context.clock.nowMs() + parts.context.limits.sessionRetryMs;
   }
 
-  async execute<T extends Operation['type'], Result>(
+  async execute<T extends Operation['type']>(
     operation: Operation & { readonly type: T },
-    made: (answer: AnswerTo<T>) => Result,
-  ): Promise<Result> {
+  ): Promise<AnswerTo<T>> {
     this.isSent = true;
     const answer = await this.#decide(operation);
     if (answer.type === 'error' && answer.code === 'NO_SPACE') {
       // That says nothing of an earlier attempt: what takes the place tells.
       const kept = await this.skip();
       if (kept.type === 'skip') throw errorOf(answer);
-      return made(this.#expect<T>(kept, operation.type));
+      return this.#expect<T>(kept, operation.type);
     }
-    return made(this.#expect<T>(answer, operation.type));
+    return this.#expect<T>(answer, operation.type);
   }
 
   /**

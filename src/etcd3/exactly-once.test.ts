@@ -1,6 +1,6 @@
 import { Etcd3, EtcdLeaseInvalidError, type IOptions } from 'etcd3';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { createGrpcServer } from '../grpc/index.ts';
+import { createGrpcServer, unaryMethod } from '../grpc/index.ts';
 import { silentLog } from '../io/index.ts';
 import { Prng } from '../lib/index.ts';
 import { openDoor } from '../server/door.ts';
@@ -243,9 +243,7 @@ describe('a session', () => {
   });
 
   test('cannot be had from a server that keeps none', async () => {
-    const methods = new Map([
-      ['/etcdserverpb.Maintenance/Status', { type: 'unary', handle: async () => EMPTY } as const],
-    ]);
+    const methods = new Map([['/etcdserverpb.Maintenance/Status', unaryMethod(async () => EMPTY)]]);
     const grpc = createGrpcServer({ methods, log: silentLog });
     const listen = { host: '127.0.0.1', port: 0 };
     const door = await openDoor({ listen, grpc, http: () => {}, log: silentLog });

@@ -129,6 +129,11 @@ export class GatewayCall implements GrpcCall, GrpcStream, HttpHandlers {
     exchange.destroy();
   }
 
+  answer(response: Uint8Array): void {
+    const { response: type } = this.#parts.types;
+    this.#guard(() => this.#respond(200, toJson(type, type.decode(response))));
+  }
+
   end(error: GrpcError | null): void {
     if (this.#state === 'ended') return;
     const { exchange } = this.#parts;
@@ -208,10 +213,7 @@ export class GatewayCall implements GrpcCall, GrpcStream, HttpHandlers {
     const request = this.#encoded(this.#waiting[0] ?? '{}');
     switch (method.type) {
       case 'unary':
-        method.handle(request, this).then(
-          (response) => this.#answer(response),
-          (error: unknown) => this.#fail(error),
-        );
+        method.handle(request, this, this);
         return;
       case 'serverStream':
         this.#handlers = method.open(request, this, this);
@@ -224,11 +226,6 @@ export class GatewayCall implements GrpcCall, GrpcStream, HttpHandlers {
   #encoded(text: string): Uint8Array {
     const { request } = this.#parts.types;
     return request.encode(fromJson(request, text) as never);
-  }
-
-  #answer(response: Uint8Array): void {
-    const { response: type } = this.#parts.types;
-    this.#respond(200, toJson(type, type.decode(response)));
   }
 
   #refuse(error: GrpcError): void {
@@ -264,11 +261,11 @@ export class GatewayCall implements GrpcCall, GrpcStream, HttpHandlers {
     try {
       run();
     } catch (error) {
-      this.#fail(error);
+      this.fail(error);
     }
   }
 
-  #fail(error: unknown): void {
+  fail(error: unknown): void {
     const told = toldError(error);
     this.end(told ?? new GrpcError('INTERNAL', 'internal error'));
     if (told !== null) return;

@@ -5,6 +5,7 @@ import { type Log, silentLog } from '../io/index.ts';
 import { concatBytes, hex, Prng } from '../lib/index.ts';
 import { type ErrorName, PREFACE } from './http2/protocol.ts';
 import { createGrpcServer, type GrpcMethod, type GrpcServer } from './index.ts';
+import { unaryMethod } from './method-adapters.ts';
 import { TestClient } from './testing/client.ts';
 import {
   errorAt,
@@ -38,7 +39,7 @@ beforeEach(async () => {
   const log: Log = { ...silentLog, warn: (message) => void warnings.push(message) };
   grpc = createGrpcServer({
     methods: new Map<string, GrpcMethod>([
-      ['/t/Echo', { type: 'unary', handle: async (request) => request }],
+      ['/t/Echo', unaryMethod(async (request) => request)],
       [
         '/t/Open',
         {

@@ -12,7 +12,7 @@ import type { Http2Stream, StreamHandlers } from './http2/index.ts';
 import type { Inflater } from './inflater.ts';
 import type { GrpcLimits } from './limits.ts';
 import { MessageReader, writePrefix } from './message-reader.ts';
-import type { GrpcCall, GrpcMethod, GrpcStream, GrpcStreamHandlers } from './method.ts';
+import type { GrpcCall, GrpcMethod, GrpcReply, GrpcStream, GrpcStreamHandlers } from './method.ts';
 import { clientStreamHandlers, serverStreamHandlers, UnaryHandlers } from './method-adapters.ts';
 import { GRPC_STATUS, GrpcError } from './status.ts';
 import type { CallCounter, CountedMethod } from './tally.ts';
@@ -46,7 +46,7 @@ const PREFIX = new Uint8Array(5);
  *
  * and whatever the client does (reset, garbage, silence) leads to `onClosed`, once.
  */
-export class ServerCall implements GrpcCall, GrpcStream, StreamHandlers {
+export class ServerCall implements GrpcCall, GrpcStream, GrpcReply, StreamHandlers {
   timeoutMs: number | null = null;
   readonly #stream: Http2Stream;
   readonly #context: CallContext;
@@ -153,6 +153,15 @@ export class ServerCall implements GrpcCall, GrpcStream, StreamHandlers {
     const isSilent = this.#response === 'silent';
     this.#conclude(error?.code ?? GRPC_STATUS.OK);
     this.#stream.end(isSilent ? trailersOnly(error, this.#headers) : trailers(error));
+  }
+
+  answer(response: Uint8Array): void {
+    try {
+      this.send(response);
+      this.end(null);
+    } catch (error) {
+      this.fail(error);
+    }
   }
 
   pause(): void {

@@ -8,6 +8,7 @@ import {
   type GrpcMethod,
   type GrpcStream,
 } from './index.ts';
+import { unaryMethod } from './method-adapters.ts';
 import { END_HEADERS, END_STREAM, echo, fixture, openCall } from './testing/fixture.ts';
 import { frame, framesIn, GREETING, message, request, settings, u32 } from './testing/frames.ts';
 import { type MemoryWire, settled } from './testing/memory-wire.ts';
@@ -252,13 +253,10 @@ describe('methods', () => {
 describe('metadata', () => {
   async function seen(headers: [string, string][], look: (call: GrpcCall) => unknown) {
     const found = deferred<unknown>();
-    const spy: GrpcMethod = {
-      type: 'unary',
-      async handle(bytes, call) {
-        found.resolve(look(call));
-        return bytes;
-      },
-    };
+    const spy: GrpcMethod = unaryMethod(async (bytes, call) => {
+      found.resolve(look(call));
+      return bytes;
+    });
     const client = fixture({}, { '/t/Spy': spy }).wire();
     client.feed(GREETING, callOf(1, [message(Buffer.of(1))], { path: '/t/Spy', headers }));
     return await found.promise;
@@ -285,12 +283,9 @@ describe('metadata', () => {
   });
 
   test('that claims to be bytes and is not ends the call with INVALID_ARGUMENT', async () => {
-    const strict: GrpcMethod = {
-      type: 'unary',
-      async handle(_request, call) {
-        return call.metadataBytes('x-bin')[0] ?? new Uint8Array(0);
-      },
-    };
+    const strict: GrpcMethod = unaryMethod(async (_request, call) => {
+      return call.metadataBytes('x-bin')[0] ?? new Uint8Array(0);
+    });
     const client = fixture({}, { '/t/Strict': strict }).wire();
     const headers: [string, string][] = [['x-bin', '%%%']];
     client.feed(GREETING, callOf(1, [message(Buffer.of(1))], { path: '/t/Strict', headers }));
@@ -318,13 +313,10 @@ describe('metadata', () => {
 
   test('follows the compression table: the same bytes may mean another value later', async () => {
     const values: (string | null)[] = [];
-    const spy: GrpcMethod = {
-      type: 'unary',
-      async handle(bytes, call) {
-        values.push(call.metadata('a'));
-        return bytes;
-      },
-    };
+    const spy: GrpcMethod = unaryMethod(async (bytes, call) => {
+      values.push(call.metadata('a'));
+      return bytes;
+    });
     const client = fixture({}, { '/t/Spy': spy }).wire();
     const path = request('/t/Spy');
     const insert = (digit: string) => Buffer.concat([path, Buffer.from(`\x40\x01a\x01${digit}`)]);

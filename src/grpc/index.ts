@@ -21,12 +21,14 @@ export type {
   GrpcClientStreamHandlers,
   GrpcClientStreamMethod,
   GrpcMethod,
+  GrpcReply,
   GrpcServerStreamHandlers,
   GrpcServerStreamMethod,
   GrpcStream,
   GrpcStreamHandlers,
   GrpcUnaryMethod,
 } from './method.ts';
+export { replyWith, unaryMethod } from './method-adapters.ts';
 export { createGrpcServer, type GrpcServer, type GrpcServerOptions } from './server.ts';
 export { GRPC_STATUS, GrpcError, type GrpcStatus, type GrpcTrailers } from './status.ts';
 export type { MethodTally } from './tally.ts';

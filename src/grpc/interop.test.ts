@@ -8,20 +8,18 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { silentLog } from '../io/index.ts';
 import { Authority } from '../io/testing/authority.ts';
 import { createGrpcServer, GrpcError, type GrpcMethod, type GrpcServer } from './index.ts';
+import { unaryMethod } from './method-adapters.ts';
 import { message } from './testing/frames.ts';
 
 /* Clients that others wrote, on real sockets: node:http2 and @grpc/grpc-js. */
 
 const METHODS: Record<string, GrpcMethod> = {
-  '/t/Echo': { type: 'unary', handle: async (bytes) => bytes.slice() },
-  '/t/Fail': {
-    type: 'unary',
-    async handle() {
-      const trailers = { 'grpc-status-details-bin': Uint8Array.of(8, 5), 'x-why': 'because' };
-      throw new GrpcError('NOT_FOUND', 'no “such” thing', { trailers });
-    },
-  },
-  '/t/Never': { type: 'unary', handle: () => new Promise(() => undefined) },
+  '/t/Echo': unaryMethod(async (bytes) => bytes.slice()),
+  '/t/Fail': unaryMethod(async () => {
+    const trailers = { 'grpc-status-details-bin': Uint8Array.of(8, 5), 'x-why': 'because' };
+    throw new GrpcError('NOT_FOUND', 'no “such” thing', { trailers });
+  }),
+  '/t/Never': unaryMethod(() => new Promise(() => undefined)),
   '/t/Mirror': {
     type: 'bidi',
     open: (_call, stream) => ({

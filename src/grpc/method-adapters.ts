@@ -1,6 +1,7 @@
 import type {
   GrpcCall,
   GrpcClientStreamMethod,
+  GrpcReply,
   GrpcServerStreamMethod,
   GrpcStream,
   GrpcStreamHandlers,
@@ -11,9 +12,27 @@ import { GrpcError } from './status.ts';
 /* The other kinds of methods as bidirectional streams, which they are on the wire. */
 
 /** A call with its stream, as all of these need it. */
-interface Exchange extends GrpcCall, GrpcStream {
-  /** Ends the call with what was thrown, or rejected. */
-  fail(error: unknown): void;
+interface Exchange extends GrpcCall, GrpcStream, GrpcReply {}
+
+/**
+ * A method whose response is a promise: it rejects with a GrpcError, or `handle` throws one, for
+ * every status but OK.
+ */
+export function unaryMethod(
+  handle: (request: Uint8Array, call: GrpcCall) => Promise<Uint8Array>,
+): GrpcUnaryMethod {
+  return {
+    type: 'unary',
+    handle: (request, call, reply) => replyWith(handle(request, call), reply),
+  };
+}
+
+/** Replies with what the promise comes to. */
+export function replyWith(response: Promise<Uint8Array>, reply: GrpcReply): void {
+  response.then(
+    (bytes) => reply.answer(bytes),
+    (error: unknown) => reply.fail(error),
+  );
 }
 
 /** One request, one response. A class without closures: there is one for every such call. */
@@ -34,7 +53,7 @@ export class UnaryHandlers implements GrpcStreamHandlers {
   onEnd(): void {
     const request = demandRequest(this.#request);
     this.#request = null;
-    answer(this.#method.handle(request, this.#exchange), this.#exchange);
+    this.#method.handle(request, this.#exchange, this.#exchange);
   }
 
   onClosed(): void {}
@@ -50,7 +69,7 @@ export function clientStreamHandlers(
   const handlers = method.open(exchange, exchange);
   return {
     onMessage: (message) => handlers.onMessage(message),
-    onEnd: () => answer(handlers.respond(), exchange),
+    onEnd: () => replyWith(handlers.respond(), exchange),
     onClosed: () => handlers.onClosed(),
     onStopping: () => handlers.onStopping(),
   };
@@ -91,18 +110,4 @@ function onlyRequest(earlier: Uint8Array | null, message: Uint8Array): Uint8Arra
 function demandRequest(request: Uint8Array | null): Uint8Array {
   if (request === null) throw new GrpcError('UNIMPLEMENTED', 'no request');
   return request;
-}
-
-function answer(promise: Promise<Uint8Array>, exchange: Exchange): void {
-  promise.then(
-    (response) => {
-      try {
-        exchange.send(response);
-        exchange.end(null);
-      } catch (error) {
-        exchange.fail(error);
-      }
-    },
-    (error: unknown) => exchange.fail(error),
-  );
 }

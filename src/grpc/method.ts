@@ -60,11 +60,21 @@ export interface GrpcStreamHandlers {
   onStopping(): void;
 }
 
-/** One request, one response. */
+/** Where the one response of a call goes; after the first of either, nothing happens any more. */
+export interface GrpcReply {
+  answer(response: Uint8Array): void;
+  /** A GrpcError is the call's status; any other ends it with INTERNAL. */
+  fail(error: unknown): void;
+}
+
+/**
+ * One request, one response. It comes by `reply` and not by a promise, since a promise and what
+ * waits for it cost a busy method more than its work; `unaryMethod` makes one of an async function.
+ */
 export interface GrpcUnaryMethod {
   readonly type: 'unary';
-  /** Rejects with a GrpcError, or throws one, for every status but OK. */
-  handle(request: Uint8Array, call: GrpcCall): Promise<Uint8Array>;
+  /** What it throws is as what is given to `reply.fail`. */
+  handle(request: Uint8Array, call: GrpcCall, reply: GrpcReply): void;
 }
 
 /** Requests in, one response when they have ended. */

@@ -15,6 +15,7 @@ import {
   type GrpcStream,
 } from './index.ts';
 import { messagePrefix } from './message-reader.ts';
+import { unaryMethod } from './method-adapters.ts';
 import { TestClient } from './testing/client.ts';
 
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -73,7 +74,7 @@ async function serve(
   };
 }
 
-const echo: GrpcMethod = { type: 'unary', handle: async (request) => request };
+const echo: GrpcMethod = unaryMethod(async (request) => request);
 
 /** Methods that fail in the two ways there are. */
 function failing(error: Error): Record<string, GrpcMethod> {
@@ -81,8 +82,8 @@ function failing(error: Error): Record<string, GrpcMethod> {
     throw error;
   };
   return {
-    '/t/Reject': { type: 'unary', handle: async () => fail() },
-    '/t/Throw': { type: 'unary', handle: fail },
+    '/t/Reject': unaryMethod(async () => fail()),
+    '/t/Throw': unaryMethod(fail),
   };
 }
 
@@ -180,15 +181,27 @@ describe('a unary call', () => {
     expect((await two.finished).status).toBe(GRPC_STATUS.UNIMPLEMENTED);
   });
 
-  test('tells the method path, metadata and timeout', async () => {
-    const calls: (string | number | null)[][] = [];
-    const spy: GrpcMethod = {
+  test('has one response, whatever a method gives to it afterwards', async () => {
+    const talkative: GrpcMethod = {
       type: 'unary',
-      async handle(request, call) {
-        calls.push([call.path, call.metadata('x-a'), call.metadata('x-b'), call.timeoutMs]);
-        return request;
+      handle(request, _call, reply) {
+        reply.answer(request);
+        reply.answer(bytesOf('again'));
+        reply.fail(new GrpcError('ABORTED', 'never mind'));
       },
     };
+    const { client } = await serve({ '/t/Talkative': talkative });
+    const answer = await client().unary('/t/Talkative', bytesOf('once'));
+    expect(answer.messages.map(textOf)).toEqual(['once']);
+    expect(answer.status).toBe(GRPC_STATUS.OK);
+  });
+
+  test('tells the method path, metadata and timeout', async () => {
+    const calls: (string | number | null)[][] = [];
+    const spy: GrpcMethod = unaryMethod(async (request, call) => {
+      calls.push([call.path, call.metadata('x-a'), call.metadata('x-b'), call.timeoutMs]);
+      return request;
+    });
     const { client } = await serve({ '/t/Spy': spy });
     await client().unary('/t/Spy', bytesOf(''), { 'x-a': '1', 'grpc-timeout': '5S' });
     expect(calls).toEqual([['/t/Spy', '1', null, 5000]]);
@@ -196,16 +209,15 @@ describe('a unary call', () => {
 
   test('is DEADLINE_EXCEEDED when its timeout passes, and the method is aborted', async () => {
     const aborted = deferred<string>();
-    const slow: GrpcMethod = {
-      type: 'unary',
-      handle: (request, call: GrpcCall) =>
+    const slow: GrpcMethod = unaryMethod(
+      (request, call: GrpcCall) =>
         new Promise((resolve) => {
           call.signal.addEventListener('abort', () => {
             aborted.resolve('aborted');
             resolve(request);
           });
         }),
-    };
+    );
     const { client } = await serve({ '/t/Slow': slow });
     const answer = await client().unary('/t/Slow', bytesOf('x'), { 'grpc-timeout': '20m' });
     expect(answer).toMatchObject({ status: GRPC_STATUS.DEADLINE_EXCEEDED, messages: [] });
@@ -214,13 +226,10 @@ describe('a unary call', () => {
 
   test('that is reset before its end never reaches the method', async () => {
     const requests: string[] = [];
-    const spy: GrpcMethod = {
-      type: 'unary',
-      async handle(request) {
-        requests.push(textOf(request));
-        return request;
-      },
-    };
+    const spy: GrpcMethod = unaryMethod(async (request) => {
+      requests.push(textOf(request));
+      return request;
+    });
     const { client } = await serve({ '/t/Spy': spy });
     const c = client();
     const call = c.open('/t/Spy');
@@ -235,14 +244,11 @@ describe('a unary call', () => {
   test('that the client cancels aborts the signal, and the late answer goes nowhere', async () => {
     const begun = deferred<void>();
     const late = deferred<Uint8Array>();
-    const slow: GrpcMethod = {
-      type: 'unary',
-      handle(_request, call) {
-        call.signal.addEventListener('abort', () => late.resolve(bytesOf('late')));
-        begun.resolve();
-        return late.promise;
-      },
-    };
+    const slow: GrpcMethod = unaryMethod((_request, call) => {
+      call.signal.addEventListener('abort', () => late.resolve(bytesOf('late')));
+      begun.resolve();
+      return late.promise;
+    });
     const fixture = await serve({ '/t/Slow': slow, '/t/Echo': echo });
     const call = fixture.client().open('/t/Slow');
     call.send(bytesOf('x'));
@@ -410,13 +416,10 @@ describe('close', () => {
   test('lets calls in progress finish', async () => {
     const release = deferred<Uint8Array>();
     const begun = deferred<void>();
-    const slow: GrpcMethod = {
-      type: 'unary',
-      handle() {
-        begun.resolve();
-        return release.promise;
-      },
-    };
+    const slow: GrpcMethod = unaryMethod(() => {
+      begun.resolve();
+      return release.promise;
+    });
     const { grpc, client } = await serve({ '/t/Slow': slow }, { closeMs: 10_000 });
     const answer = client().unary('/t/Slow', bytesOf(''));
     await begun.promise;

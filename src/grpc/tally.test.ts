@@ -1,6 +1,7 @@
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { GRPC_STATUS, GrpcError, type GrpcMethod, type GrpcStatus } from './index.ts';
+import { unaryMethod } from './method-adapters.ts';
 import { END_HEADERS, END_STREAM, type Fixture, fixture, openCall } from './testing/fixture.ts';
 import { frame, GREETING, message, request, u32 } from './testing/frames.ts';
 import { settled } from './testing/memory-wire.ts';
@@ -50,10 +51,7 @@ describe('the calls of a method are counted', () => {
   });
 
   test('by the status with which the method, or a bug in it, ended them', async () => {
-    const failing = (error: Error): GrpcMethod => ({
-      type: 'unary',
-      handle: () => Promise.reject(error),
-    });
+    const failing = (error: Error): GrpcMethod => unaryMethod(() => Promise.reject(error));
     const world = fixture(
       {},
       {

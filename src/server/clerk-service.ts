@@ -14,8 +14,13 @@ import {
   encodeStatus,
   type KvService,
 } from '../api/index.ts';
-import type { GrpcBidiMethod, GrpcMethod, GrpcUnaryMethod } from '../grpc/index.ts';
-import { GrpcError } from '../grpc/index.ts';
+import {
+  type GrpcBidiMethod,
+  GrpcError,
+  type GrpcMethod,
+  type GrpcUnaryMethod,
+  unaryMethod,
+} from '../grpc/index.ts';
 import type { Clock } from '../io/index.ts';
 import { DecodeError } from '../lib/index.ts';
 import { ExecuteSession } from './execute-session.ts';
@@ -85,10 +90,7 @@ function executeMethod({ service, clock, limits }: ClerkMethodsOptions): GrpcBid
 }
 
 function unary(handle: (request: Uint8Array) => Promise<Uint8Array>): GrpcUnaryMethod {
-  return {
-    type: 'unary',
-    handle: (request) => refusingBadBytes(() => handle(request).catch(rethrowBadBytes)),
-  };
+  return unaryMethod((request) => refusingBadBytes(() => handle(request).catch(rethrowBadBytes)));
 }
 
 /** Runs what reads bytes of the client: bytes that break the format are its fault, not ours. */

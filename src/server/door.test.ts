@@ -8,7 +8,7 @@ import {
 } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
-import { createGrpcServer, type GrpcMethod } from '../grpc/index.ts';
+import { createGrpcServer, type GrpcMethod, unaryMethod } from '../grpc/index.ts';
 import { TestClient } from '../grpc/testing/client.ts';
 import { ManualClock } from '../grpc/testing/manual-clock.ts';
 import { type Clock, type Log, silentLog, systemClock } from '../io/index.ts';
@@ -39,7 +39,7 @@ async function open(
 ): Promise<Fixture> {
   const warnings: string[] = [];
   const log: Log = { ...silentLog, warn: (message) => void warnings.push(message) };
-  const echo: GrpcMethod = { type: 'unary', handle: async (request) => request };
+  const echo: GrpcMethod = unaryMethod(async (request) => request);
   const grpc = createGrpcServer({ methods: new Map([['/t/Echo', echo]]), log: silentLog });
   const door = await openDoor({
     listen: { host: '127.0.0.1', port: 0 },

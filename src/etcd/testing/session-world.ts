@@ -97,12 +97,18 @@ export class SessionMember {
       setHeader: (name: string, value: string) => void headers.set(name, value),
       signal,
     } as Partial<GrpcCall> as GrpcCall;
-    try {
-      return { bytes: await method.handle(request, call), error: null, headers };
-    } catch (error) {
-      if (!(error instanceof GrpcError)) throw error;
-      return { bytes: null, error, headers };
-    }
+    return new Promise((resolve, reject) => {
+      const fail = (error: unknown): void => {
+        if (error instanceof GrpcError) resolve({ bytes: null, error, headers });
+        else reject(error);
+      };
+      const answer = (bytes: Uint8Array): void => resolve({ bytes, error: null, headers });
+      try {
+        method.handle(request, call, { answer, fail });
+      } catch (error) {
+        fail(error);
+      }
+    });
   }
 }
 

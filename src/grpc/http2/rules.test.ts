@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { silentLog } from '../../io/index.ts';
 import { createGrpcServer, type GrpcMethod } from '../index.ts';
+import { unaryMethod } from '../method-adapters.ts';
 import {
   frame,
   GREETING,
@@ -25,7 +26,7 @@ const PADDED = 8;
 const PRIORITY = 0x20;
 const BOTH = END_STREAM | END_HEADERS;
 
-const echo: GrpcMethod = { type: 'unary', handle: async (bytes) => bytes };
+const echo: GrpcMethod = unaryMethod(async (bytes) => bytes);
 const open: GrpcMethod = {
   type: 'bidi',
   open: () => ({ onMessage() {}, onEnd() {}, onClosed() {}, onStopping() {} }),

@@ -9,6 +9,7 @@ import {
   type GrpcStream,
   type GrpcUnaryMethod,
 } from '../index.ts';
+import { unaryMethod } from '../method-adapters.ts';
 import { frame, message, request } from './frames.ts';
 import { ManualClock } from './manual-clock.ts';
 import { MemoryWire } from './memory-wire.ts';
@@ -30,7 +31,7 @@ export interface Fixture {
   readonly streams: GrpcStream[];
 }
 
-export const echo: GrpcUnaryMethod = { type: 'unary', handle: async (bytes) => bytes.slice() };
+export const echo: GrpcUnaryMethod = unaryMethod(async (bytes) => bytes.slice());
 
 /** A server with /t/Echo (unary), /t/Open (bidi, held by the test), and `more`. */
 export function fixture(
