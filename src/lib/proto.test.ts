@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { DecodeError, hex, InvariantViolation, ProtoReader, ProtoWriter } from './index.ts';
+import { DecodeError, hex, InvariantViolation, Prng, ProtoReader, ProtoWriter } from './index.ts';
 
 const CHECK = { seed: 20_260_102, numRuns: 500 };
 
@@ -101,14 +101,27 @@ describe('ProtoWriter', () => {
 
   test('gives every message memory that later messages do not write to', () => {
     const writer = new ProtoWriter();
-    const messages = Array.from({ length: 300 }, (_, i) => {
-      writer.bytesAlways(1, new Uint8Array(i * 5).fill(i));
+    const sizes = new Prng(20_260_103);
+    const messages = Array.from({ length: 600 }, (_, i) => {
+      // Some are given up, some outgrow what small ones share, or what is kept.
+      if (sizes.below(5) === 0) {
+        writer.bytes(1, new Uint8Array(sizes.below(20_000)).fill(0xff));
+        writer.clear();
+      }
+      const outer = writer.begin(2);
+      writer.bytesAlways(1, new Uint8Array(sizes.below(2 ** (3 + sizes.below(17)))).fill(i));
+      writer.end(outer);
       return writer.finish();
     });
     for (const [i, message] of messages.entries()) {
-      const read = new ProtoReader(message, 0);
+      const read = new ProtoReader(message, 1);
       read.next();
-      expect(read.bytes().every((byte) => byte === (i & 0xff))).toBe(true);
+      const bytes = read.message((inner) => {
+        inner.next();
+        return inner.bytes();
+      });
+      expect(read.next()).toBe(false);
+      expect(bytes.every((byte) => byte === (i & 0xff))).toBe(true);
     }
   });
 

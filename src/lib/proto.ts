@@ -22,24 +22,30 @@ const FIXED32 = 5;
 
 /** A buffer that grew beyond this is given back after the message. */
 const RETAINED_BYTES_MAX = 256 * 1024;
-const CAPACITY_MIN_BYTES = 1024;
 /** Up to here numbers are shifted; beyond it they are divided, which costs more. */
 const UINT31_MAX = 0x7fff_ffff;
 /** Longest varint of a uint64. */
 const VARINT_BYTES_MAX = 10;
-/** V8 keeps arrays up to this size in its own heap, where they cost 30 ns; larger ones 400 ns. */
-const ON_HEAP_BYTES_MAX = 64;
-/** Messages above that and up to here are cut from one allocation, as Node's Buffers are. */
+/** Messages up to here are cut from one allocation, as Node's Buffers are: 400 ns for each less. */
 const SHARED_BYTES_MAX = 1024;
 const SLAB_BYTES = 8192;
 
-/** Writes one protobuf message after another into one reused buffer. */
+/**
+ * Writes one protobuf message after another: behind each other into a slab, from which those up
+ * to SHARED_BYTES_MAX are cut where they stand; larger ones are copied out.
+ */
 export class ProtoWriter {
-  #bytes = new Uint8Array(CAPACITY_MIN_BYTES);
-  #view = new DataView(this.#bytes.buffer);
-  #length = 0;
   #slab = new Uint8Array(SLAB_BYTES);
-  #slabLength = 0;
+  /** Where the next message begins in the slab. */
+  #slabAt = 0;
+  /** For messages that have no room in a slab; null until there was one. */
+  #large: Uint8Array<ArrayBuffer> | null = null;
+  /** The one of the two that is being written, */
+  #bytes = this.#slab;
+  #view = new DataView(this.#bytes.buffer);
+  /** where the message begins in it, and where it ends so far. */
+  #start = 0;
+  #length = 0;
 
   /** An integer in 0 … 2^53 − 1 (uint32, uint64, enum); 0 is left out. */
   uint(field: number, value: number): void {
@@ -117,11 +123,12 @@ export class ProtoWriter {
   begin(field: number): number {
     this.#reserve(VARINT_BYTES_MAX + 1);
     this.#varint((field << 3) | LENGTH);
-    return ++this.#length;
+    return ++this.#length - this.#start;
   }
 
   /** Ends the message that `begin` began: its length goes before it, where a byte was kept. */
-  end(start: number): void {
+  end(begun: number): void {
+    let start = this.#start + begun;
     const length = this.#length - start;
     if (length < 0x80) {
       this.#bytes[start - 1] = length;
@@ -129,6 +136,7 @@ export class ProtoWriter {
     }
     const shift = varintBytes(length) - 1;
     this.#reserve(shift);
+    start = this.#start + begun;
     this.#bytes.copyWithin(start + shift, start, this.#length);
     this.#length = start - 1;
     this.#varint(length);
@@ -136,35 +144,27 @@ export class ProtoWriter {
   }
 
   /**
-   * What was written, as a copy that nobody writes to any more; the writer is empty again.
-   * Middling messages share a slab: who keeps one holds on to up to SLAB_BYTES.
+   * What was written; nobody writes to it any more, and the writer is empty again. Messages up to
+   * SHARED_BYTES_MAX share a slab: who keeps one holds on to SLAB_BYTES.
    */
   finish(): Uint8Array {
-    const length = this.#length;
-    const shared = length > ON_HEAP_BYTES_MAX && length <= SHARED_BYTES_MAX;
-    const out = shared ? this.#copyToSlab() : this.#bytes.slice(0, length);
+    const length = this.#length - this.#start;
+    if (this.#bytes === this.#slab && length <= SHARED_BYTES_MAX) {
+      this.#slabAt = this.#length;
+      this.#start = this.#length;
+      return new Uint8Array(this.#slab.buffer, this.#slabAt - length, length);
+    }
+    const out = this.#bytes.slice(this.#start, this.#length);
     this.clear();
     return out;
   }
 
   /** Forgets what was written. */
   clear(): void {
-    this.#length = 0;
-    if (this.#bytes.length <= RETAINED_BYTES_MAX) return;
-    this.#bytes = new Uint8Array(CAPACITY_MIN_BYTES);
-    this.#view = new DataView(this.#bytes.buffer);
-  }
-
-  #copyToSlab(): Uint8Array {
-    if (this.#slabLength + this.#length > SLAB_BYTES) {
-      this.#slab = new Uint8Array(SLAB_BYTES);
-      this.#slabLength = 0;
-    }
-    const start = this.#slabLength;
-    this.#slabLength += this.#length;
-    const out = this.#slab.subarray(start, this.#slabLength);
-    out.set(this.#bytes.subarray(0, this.#length));
-    return out;
+    if (this.#large !== null && this.#large.length > RETAINED_BYTES_MAX) this.#large = null;
+    if (this.#bytes !== this.#slab) this.#writeTo(this.#slab);
+    this.#start = this.#slabAt;
+    this.#length = this.#slabAt;
   }
 
   /** The caller has reserved the room. */
@@ -178,12 +178,31 @@ export class ProtoWriter {
   }
 
   #reserve(bytes: number): void {
-    const needed = this.#length + bytes;
-    if (needed <= this.#bytes.length) return;
-    const grown = new Uint8Array(Math.max(needed, this.#bytes.length * 2));
-    grown.set(this.#bytes.subarray(0, this.#length));
-    this.#bytes = grown;
-    this.#view = new DataView(grown.buffer);
+    if (this.#length + bytes > this.#bytes.length) this.#move(bytes);
+  }
+
+  /** Goes on in a new slab, or in a larger buffer, with room for so many bytes more. */
+  #move(bytes: number): void {
+    const written = this.#bytes.subarray(this.#start, this.#length);
+    const needed = written.length + bytes;
+    if (needed <= SLAB_BYTES) {
+      this.#slab = new Uint8Array(SLAB_BYTES);
+      this.#slabAt = 0;
+      this.#writeTo(this.#slab);
+    } else {
+      if (this.#large === null || this.#large.length < needed) {
+        this.#large = new Uint8Array(Math.max(needed, 2 * written.length));
+      }
+      this.#writeTo(this.#large);
+    }
+    this.#bytes.set(written);
+    this.#start = 0;
+    this.#length = written.length;
+  }
+
+  #writeTo(bytes: Uint8Array<ArrayBuffer>): void {
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer);
   }
 }
 
