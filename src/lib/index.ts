@@ -1,6 +1,7 @@
 /**
  * Ground that every other folder stands on: assertions, bytes, our own binary reader and writer,
- * the protobuf wire format, UTF-8, a seeded generator, the interface of ordered bytes. Pure: no
+ * the protobuf wire format, UTF-8, a seeded generator, a map for what comes and goes fast, the
+ * interface of ordered bytes. Pure: no
  * Node, no clock, no I/O.
  */
 export { assert, InvariantViolation, unreachable } from './assert.ts';
@@ -14,6 +15,7 @@ export {
   hex,
 } from './bytes.ts';
 export { type Deferred, deferred } from './deferred.ts';
+export { IntMap } from './int-map.ts';
 export type { KeySpan, OrderedStore, RangeSpan, StoreEntry } from './ordered-store.ts';
 export { Prng } from './prng.ts';
 export { ProtoReader, ProtoWriter } from './proto.ts';

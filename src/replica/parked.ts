@@ -17,8 +17,11 @@ interface ParkedEntry {
  * enough: another leader's entry may take it, and then its answers belong to somebody else.
  */
 export class ParkedCommands {
-  /** Ascending by index, because a leader only appends. */
-  readonly #entries = new Map<number, ParkedEntry>();
+  /**
+   * Few, and ascending by index, because a leader only appends. No `Map`: its former tables would
+   * keep what they held from the garbage collector (see `IntMap`).
+   */
+  #entries: ParkedEntry[] = [];
   #count = 0;
 
   /** Commands that wait. */
@@ -27,8 +30,12 @@ export class ParkedCommands {
   }
 
   park(entry: ParkedEntry): void {
-    assert(!this.#entries.has(entry.index), 'two entries parked at one index', { ...entry });
-    this.#entries.set(entry.index, entry);
+    const last = this.#entries.at(-1);
+    assert(last === undefined || last.index < entry.index, 'entries parked out of order', {
+      index: entry.index,
+      last: last?.index,
+    });
+    this.#entries.push(entry);
     this.#count += entry.waiters.length;
   }
 
@@ -37,9 +44,10 @@ export class ParkedCommands {
    * refusal.
    */
   resolve(applied: { index: number; term: number; answers: readonly Uint8Array[] }): void {
-    const entry = this.#entries.get(applied.index);
+    const at = this.#entries.findIndex(({ index }) => index === applied.index);
+    const [entry] = at < 0 ? [] : this.#entries.splice(at, 1);
     if (entry === undefined) return;
-    this.#remove(entry);
+    this.#forget(entry);
     if (entry.term !== applied.term) return refuse(entry, { type: 'leadershipLost', leader: null });
     assert(entry.waiters.length === applied.answers.length, 'answers do not match commands', {
       index: applied.index,
@@ -53,25 +61,23 @@ export class ParkedCommands {
 
   /** Refuses all that wait. */
   refuseAll(refusal: Refusal): void {
-    const entries = [...this.#entries.values()];
-    this.#entries.clear();
+    const entries = this.#entries.splice(0);
     this.#count = 0;
     for (const entry of entries) refuse(entry, refusal);
   }
 
   /** Refuses what was proposed before `deadlineMs`. */
   refuseOlderThan(deadlineMs: number): void {
-    for (const entry of this.#entries.values()) {
-      if (entry.proposedMs >= deadlineMs) return;
-      this.#remove(entry);
+    const younger = this.#entries.findIndex(({ proposedMs }) => proposedMs >= deadlineMs);
+    for (const entry of this.#entries.splice(0, younger < 0 ? this.#entries.length : younger)) {
+      this.#forget(entry);
       refuse(entry, { type: 'timeout' });
     }
   }
 
-  #remove(entry: ParkedEntry): void {
-    this.#entries.delete(entry.index);
+  #forget(entry: ParkedEntry): void {
     this.#count -= entry.waiters.length;
-    assert(this.#entries.size > 0 || this.#count === 0, 'parked commands drift', {
+    assert(this.#entries.length > 0 || this.#count === 0, 'parked commands drift', {
       count: this.#count,
     });
   }

@@ -355,11 +355,12 @@ describe('the live log', () => {
     load(group, 0, 100, 3);
     group.clock.advance(2_500);
     const { firstIndex } = group.leader().replica.status();
-    await collectGarbage();
-    const held = entries.flatMap((ref) => ref.deref()?.index ?? []);
     expect(entries.length).toBeGreaterThan(200);
     expect(firstIndex).toBeGreaterThan(90);
-    expect(Math.min(...held)).toBeGreaterThanOrEqual(firstIndex);
+    const held = () => entries.flatMap((ref) => ref.deref()?.index ?? []);
+    // Not always with the first one: what V8 compiles on another thread holds what it has seen.
+    for (let i = 0; i < 20 && Math.min(...held()) < firstIndex; i++) await collectGarbage();
+    expect(Math.min(...held())).toBeGreaterThanOrEqual(firstIndex);
   });
 });
 

@@ -1,4 +1,5 @@
 import type { Clock, Log, Timer } from '../../io/index.ts';
+import { IntMap } from '../../lib/index.ts';
 import { FloodGuard, type FloodLimits } from './flood-guard.ts';
 import { type Frame, FrameReader, readU32, stripPadding } from './frame-reader.ts';
 import { type HeaderBlock, HeaderBlocks, type HeaderLimits } from './header-blocks.ts';
@@ -69,7 +70,7 @@ export class Http2Connection implements StreamHost {
   readonly #reader = new FrameReader();
   readonly #blocks: HeaderBlocks;
   readonly #guard: FloodGuard;
-  readonly #streams = new Map<number, Http2Stream>();
+  readonly #streams = new IntMap<Http2Stream>();
   #state: 'open' | 'draining' | 'closing' | 'closed' = 'open';
   /** `stop` was called. */
   #isStopping = false;
@@ -120,7 +121,7 @@ export class Http2Connection implements StreamHost {
     if (this.#isStopping || this.#isDeaf) return;
     this.#isStopping = true;
     this.#state = 'draining';
-    for (const stream of [...this.#streams.values()]) stream.receiveStopping();
+    for (const stream of this.#streams.values()) stream.receiveStopping();
     if (this.#isDeaf) return;
     this.sender.goaway(STREAM_ID_MAX, 'NO_ERROR', '');
     this.sender.ping(DRAIN_PING, false);
@@ -449,7 +450,7 @@ export class Http2Connection implements StreamHost {
   }
 
   #dropStreams(): void {
-    for (const stream of [...this.#streams.values()]) stream.receiveReset();
+    for (const stream of this.#streams.values()) stream.receiveReset();
   }
 
   #rememberReset(streamId: number): void {
