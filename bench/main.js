@@ -16,7 +16,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build as buildHistogram } from 'hdr-histogram-js';
-import { memberCommand, ProcessCluster } from '../dist/cli/cluster/index.js';
+import { ProcessCluster } from '../dist/cli/cluster/index.js';
 import { Clerk } from '../dist/client/index.js';
 
 if (process.argv[2] === 'state') {
@@ -44,7 +44,7 @@ const VALUE = new Uint8Array(128).fill(118);
 const directory = mkdtempSync(join(process.env.QUORATE_BENCH_DIR ?? tmpdir(), 'quorate-bench-'));
 const main = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
 const cluster = await ProcessCluster.start({
-  command: memberCommand(main),
+  command: [process.execPath, main, 'serve'],
   directory,
 });
 try {

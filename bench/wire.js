@@ -9,9 +9,8 @@
  * Puts of a key of 16 bytes and a value of 128, and linearizable gets of it, sent to the leader
  * with 1, 100 and 1,000 calls outstanding. That they did what they should is looked up afterwards: every
  * put has made a revision. Before that each has ten seconds of both calls: a server runs for weeks,
- * and V8 compiles what is hot only after some hundred thousand calls. Ours are started as docs/CLI.md
- * says for busy members (`memberCommand`), etcd's with its defaults. The machine's speed stands in
- * every figure; the ratios are what counts.
+ * and V8 compiles what is hot only after some hundred thousand calls. Both are started
+ * with their defaults. The machine's speed stands in every figure; the ratios are what counts.
  * QUORATE_BENCH_DIR: where the data goes (default: the directory for temporary files).
  */
 import { spawn, spawnSync } from 'node:child_process';
@@ -150,9 +149,9 @@ function tools(dist) {
 }
 
 async function startQuorate(directory, dist) {
-  const { memberCommand, ProcessCluster } = await tools(dist);
+  const { ProcessCluster } = await tools(dist);
   const cluster = await ProcessCluster.start({
-    command: memberCommand(join(dist, 'cli/main.js')),
+    command: [process.execPath, join(dist, 'cli/main.js'), 'serve'],
     directory: join(directory, 'quorate'),
   });
   return { urls: cluster.endpoints, close: () => cluster.close() };

@@ -24,7 +24,7 @@ export interface HeapSize {
 /**
  * Lets the heap of this process grow by some 256 MiB between two collections of all of it. V8
  * collects a small heap each time a few megabytes of buffers were made, because what it allows is a
- * multiple of what is alive: 5 to 9 % of a busy member's processor. For a process that is ours;
+ * multiple of what is alive (docs/decisions/0011 has what that costs). For a process that is ours;
  * nothing happens when whoever started it set the flag (which NODE_OPTIONS cannot).
  */
 export function letHeapGrow(): void {

@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
-import { memberCommand, ProcessCluster } from './cluster/index.ts';
+import { ProcessCluster } from './cluster/index.ts';
 import { CliError, EXIT, type ExitCode, reasonOf, usageError } from './exit.ts';
 import type { Host } from './host.ts';
 import { LOCAL_MEMBERS_MAX, prepareLocal } from './local-state.ts';
@@ -48,7 +48,7 @@ async function local(flags: LocalFlags, host: Host): Promise<ExitCode> {
   const supervisor = new Supervisor((line) => say(`  ${line}`));
   let serving = false;
   const cluster = await ProcessCluster.create({
-    command: memberCommand(fileURLToPath(new URL('./main.js', import.meta.url))),
+    command: [process.execPath, fileURLToPath(new URL('./main.js', import.meta.url)), 'serve'],
     directory,
     members: ports.length,
     ports,

@@ -25,8 +25,11 @@ describe('IntMap', () => {
         expect(map.get(other), `step ${step}`).toBe(model.get(other));
         expect(map.size).toBe(model.size);
       }
-      expect(map.values().sort((a, b) => a - b)).toEqual([...model.values()].sort((a, b) => a - b));
+      const ascending = [...model].sort(([a], [b]) => a - b);
+      expect(map.values()).toEqual(ascending.map(([, value]) => value));
       expect(model.size).toBeGreaterThan(0);
+      map.clear();
+      expect([map.size, map.get(ascending[0]?.[0] ?? 0), map.values()]).toEqual([0, undefined, []]);
     });
   }
 

@@ -59,9 +59,16 @@ export class IntMap<V> {
     return true;
   }
 
-  /** All values as they are now, in no order that means anything. */
+  /** All values as they are now, by ascending key. */
   values(): V[] {
-    return this.#values.filter((_value, slot) => this.#keys[slot] !== FREE) as V[];
+    const keys = this.#keys.filter((key) => key !== FREE).sort((a, b) => a - b);
+    return keys.map((key) => this.get(key) as V);
+  }
+
+  clear(): void {
+    this.#keys = new Array<number>(SLOTS_MIN).fill(FREE);
+    this.#values = new Array<V | undefined>(SLOTS_MIN).fill(undefined);
+    this.#size = 0;
   }
 
   /** Where the key is, or would be put. */

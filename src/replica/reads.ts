@@ -1,4 +1,4 @@
-import { assert } from '../lib/index.ts';
+import { assert, IntMap } from '../lib/index.ts';
 import type { ReadState } from '../raft/index.ts';
 import type { ReadOutcome, Refusal } from './outcome.ts';
 
@@ -19,7 +19,7 @@ export class PendingReads {
   /** Since the last `startRound`. */
   #gathered: ReadDone[] = [];
   /** By request id: on its way. Raft answers each within an election timeout. */
-  readonly #rounds = new Map<number, Round>();
+  readonly #rounds = new IntMap<Round>();
   /** Confirmed, waiting for the state machine; in the order of confirmation. */
   #confirmed: (Round & { readonly readIndex: number })[] = [];
   #nextRequestId = 1;
@@ -67,7 +67,7 @@ export class PendingReads {
   refuseAll(refusal: Refusal): void {
     const all = [
       ...this.#confirmed.flatMap((round) => round.waiters),
-      ...[...this.#rounds.values()].flatMap((round) => round.waiters),
+      ...this.#rounds.values().flatMap((round) => round.waiters),
       ...this.#gathered,
     ];
     this.#gathered = [];

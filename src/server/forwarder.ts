@@ -1,6 +1,6 @@
 import type { KvService, Query, Reply } from '../api/index.ts';
 import type { Clock, Random, Timer } from '../io/index.ts';
-import { assert } from '../lib/index.ts';
+import { assert, IntMap } from '../lib/index.ts';
 import type { MemberId } from '../raft/index.ts';
 import type { Forward, ForwardAnswer, ForwardReply } from '../transport/index.ts';
 import { FORWARD_LIMITS, type ForwardLimits } from './limits.ts';
@@ -52,6 +52,7 @@ interface Request {
 }
 
 interface Pending extends Request {
+  readonly id: number;
   readonly leader: MemberId;
   readonly term: number;
 }
@@ -72,7 +73,7 @@ export class Forwarder implements Pick<KvService, 'execute' | 'read'> {
   /** To be sent at the end of this turn. */
   #queue: Request[] = [];
   /** Sent and not answered, by id: in the order of their deadlines. */
-  readonly #pending = new Map<number, Pending>();
+  readonly #pending = new IntMap<Pending>();
   /** To be tried again. */
   #waiting: (() => void)[] = [];
   /** Answers of this turn to what others passed on to us. */
@@ -119,8 +120,8 @@ export class Forwarder implements Pick<KvService, 'execute' | 'read'> {
   leaderChanged(): void {
     const { leader, term } = this.#parts.leadership();
     if (leader === null) return;
-    for (const [id, pending] of this.#pending) {
-      if (pending.term < term) this.#end(id, this.#parts.refusals.leadershipLost);
+    for (const { id, term: sentIn } of this.#pending.values()) {
+      if (sentIn < term) this.#end(id, this.#parts.refusals.leadershipLost);
     }
   }
 
@@ -134,7 +135,7 @@ export class Forwarder implements Pick<KvService, 'execute' | 'read'> {
       this.#bytes -= command.length;
       reply(stopped);
     }
-    for (const id of [...this.#pending.keys()]) this.#end(id, leadershipLost);
+    for (const { id } of this.#pending.values()) this.#end(id, leadershipLost);
     for (const attempt of this.#waiting.splice(0)) attempt();
   }
 
@@ -239,7 +240,8 @@ export class Forwarder implements Pick<KvService, 'execute' | 'read'> {
         continue;
       }
       for (const [i, request] of part.entries()) {
-        this.#pending.set(firstId + i, { ...request, leader, term });
+        const id = firstId + i;
+        this.#pending.set(id, { ...request, id, leader, term });
       }
       this.#arm();
     }
@@ -274,7 +276,7 @@ export class Forwarder implements Pick<KvService, 'execute' | 'read'> {
   #look(): void {
     const { clock, refusals } = this.#parts;
     const nowMs = clock.nowMs();
-    for (const [id, { deadlineMs }] of this.#pending) {
+    for (const { id, deadlineMs } of this.#pending.values()) {
       if (deadlineMs <= nowMs) this.#end(id, refusals.timeout);
     }
     for (const attempt of this.#waiting.splice(0)) attempt();

@@ -10,6 +10,5 @@ export {
 export { findFreePorts, isPortFree } from './free-ports.ts';
 export { type LinkCounts, type LinkMode, LinkProxy } from './link-proxy.ts';
 export { Links, type MemberPorts } from './links.ts';
-export { memberCommand } from './member-command.ts';
 export { type MemberExit, MemberProcess, type MemberSpec } from './member-process.ts';
 export { ProcessCluster, type ProcessClusterOptions } from './process-cluster.ts';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
-import { memberCommand, ProcessCluster } from '../cluster/index.ts';
+import { ProcessCluster } from '../cluster/index.ts';
 import { CliError, EXIT, type ExitCode, reasonOf, usageError } from '../exit.ts';
 import type { Host } from '../host.ts';
 import { numberFlag, withoutSettings } from '../local.ts';
@@ -84,7 +84,7 @@ async function perform(
     ? liveDisplay(process.stdout)
     : plainDisplay((text) => void host.out(text));
   const cluster = await ProcessCluster.create({
-    command: memberCommand(fileURLToPath(new URL('../main.js', import.meta.url))),
+    command: [process.execPath, fileURLToPath(new URL('../main.js', import.meta.url)), 'serve'],
     directory: run.directory,
     members: run.members,
     proxied: true,
