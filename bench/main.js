@@ -5,6 +5,9 @@
  *   npm run bench -- --short    a smoke run of a few seconds
  *   npm run bench -- state      large states, see bench/state.js; --short for a tenth
  *   npm run bench -- http2      our HTTP/2 beside Node's
+ *   npm run bench -- wire       etcd's API beside etcd, see bench/wire.js
+ *   npm run bench -- history    operations recorded and judged, see bench/history.js
+ *   npm run bench -- builds     processor time of several builds, see bench/builds.js
  *
  * Sequential: 1,000 appends of one clerk to one key, one after the other; the course lab that the
  * product began with allows 33.3 ms each. Throughput: puts of 16 B keys and 128 B values with 1, 100
@@ -32,6 +35,11 @@ if (process.argv[2] === 'history' || process.argv[2] === 'http2') {
 if (process.argv[2] === 'wire') {
   const { benchWire } = await import('./wire.js');
   process.exit(await benchWire(process.argv.slice(3)));
+}
+
+if (process.argv[2] === 'builds') {
+  const { benchBuilds } = await import('./builds.js');
+  process.exit(await benchBuilds(process.argv.slice(3)));
 }
 
 const LAB_BOUND_MS = 100 / 3;

@@ -24,12 +24,12 @@ import { parseArgs } from 'node:util';
 const KEY = Buffer.from('wire-bench-key-1');
 const VALUE = Buffer.alloc(128, 'v');
 /** Connections × calls outstanding on each. */
-const LOADS = [
+export const LOADS = [
   { outstanding: 1, connections: 1, streams: 1 },
   { outstanding: 100, connections: 10, streams: 10 },
   { outstanding: 1_000, connections: 50, streams: 20 },
 ];
-const CALLS = [
+export const CALLS = [
   { name: 'put', path: '/etcdserverpb.KV/Put', body: grpc([1, KEY], [2, VALUE]), goal: 3 },
   { name: 'get', path: '/etcdserverpb.KV/Range', body: grpc([1, KEY]), goal: 5 },
 ];
@@ -71,7 +71,7 @@ export async function benchWire(argv) {
   }
 }
 
-function isInstalled(program) {
+export function isInstalled(program) {
   return spawnSync(program, ['--version'], { stdio: 'ignore' }).error === undefined;
 }
 
@@ -119,9 +119,11 @@ function print({ name }, { outstanding }, system, { perSecond, meanMs }) {
   console.log(`${what.padEnd(32)}${system.padEnd(11)}${rate} per s   mean ${meanMs.toFixed(2)} ms`);
 }
 
-/** Loads one member for so long, after a second to warm up. */
-async function h2load(url, { bodyPath, path, load, seconds }) {
-  const args = ['-D', String(seconds), '--warm-up-time', '1', '-t', '1', '-d', bodyPath];
+/** Loads one member with so many calls, or for so long, after a second to warm up. */
+export async function h2load(url, { bodyPath, path, load, seconds, calls }) {
+  const args = ['-t', '1', '-d', bodyPath];
+  if (calls === undefined) args.push('-D', String(seconds), '--warm-up-time', '1');
+  else args.push('-n', String(calls));
   args.push('-c', String(load.connections), '-m', String(load.streams));
   args.push('-H', 'content-type: application/grpc', '-H', 'te: trailers', `${url}${path}`);
   const child = spawn('h2load', args, { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -148,13 +150,15 @@ function tools(dist) {
   return import(pathToFileURL(join(dist, 'cli/cluster/index.js')).href);
 }
 
-async function startQuorate(directory, dist) {
+/** @param flags for node. */
+export async function startQuorate(directory, dist, flags = []) {
   const { ProcessCluster } = await tools(dist);
   const cluster = await ProcessCluster.start({
-    command: [process.execPath, join(dist, 'cli/main.js'), 'serve'],
+    command: [process.execPath, ...flags, join(dist, 'cli/main.js'), 'serve'],
     directory: join(directory, 'quorate'),
   });
-  return { urls: cluster.endpoints, close: () => cluster.close() };
+  const pids = [...cluster.members.values()].map(({ pid }) => pid);
+  return { urls: cluster.endpoints, pids, close: () => cluster.close() };
 }
 
 async function startEtcd(directory, dist) {
@@ -213,7 +217,7 @@ async function statusOf(url) {
   return answer.json();
 }
 
-async function leaderOf({ name, urls }) {
+export async function leaderOf({ name, urls }) {
   for (const url of urls) {
     const { header, leader } = await statusOf(url);
     if (header === undefined) throw new Error(`${name} has no JSON gateway: npm run build first`);
