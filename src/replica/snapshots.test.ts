@@ -358,7 +358,7 @@ describe('the live log', () => {
     expect(entries.length).toBeGreaterThan(200);
     expect(firstIndex).toBeGreaterThan(90);
     const held = () => entries.flatMap((ref) => ref.deref()?.index ?? []);
-    // Not always with the first one: what V8 compiles on another thread holds what it has seen.
+    // Not always by the first one: V8 compiles on other threads, which may hold what they look at.
     for (let i = 0; i < 20 && Math.min(...held()) < firstIndex; i++) await collectGarbage();
     expect(Math.min(...held())).toBeGreaterThanOrEqual(firstIndex);
   });
