@@ -47,7 +47,7 @@ export class ParkedCommands {
     const at = this.#entries.findIndex(({ index }) => index === applied.index);
     const [entry] = at < 0 ? [] : this.#entries.splice(at, 1);
     if (entry === undefined) return;
-    this.#forget(entry);
+    this.#forget([entry]);
     if (entry.term !== applied.term) return refuse(entry, { type: 'leadershipLost', leader: null });
     assert(entry.waiters.length === applied.answers.length, 'answers do not match commands', {
       index: applied.index,
@@ -62,21 +62,25 @@ export class ParkedCommands {
   /** Refuses all that wait. */
   refuseAll(refusal: Refusal): void {
     const entries = this.#entries.splice(0);
-    this.#count = 0;
+    this.#forget(entries);
     for (const entry of entries) refuse(entry, refusal);
   }
 
   /** Refuses what was proposed before `deadlineMs`. */
   refuseOlderThan(deadlineMs: number): void {
-    const younger = this.#entries.findIndex(({ proposedMs }) => proposedMs >= deadlineMs);
-    for (const entry of this.#entries.splice(0, younger < 0 ? this.#entries.length : younger)) {
-      this.#forget(entry);
-      refuse(entry, { type: 'timeout' });
+    let old = 0;
+    for (const entry of this.#entries) {
+      if (entry.proposedMs >= deadlineMs) break;
+      old++;
     }
+    const entries = this.#entries.splice(0, old);
+    this.#forget(entries);
+    for (const entry of entries) refuse(entry, { type: 'timeout' });
   }
 
-  #forget(entry: ParkedEntry): void {
-    this.#count -= entry.waiters.length;
+  /** To be called before any of those who wait hears: it may park the next command. */
+  #forget(entries: readonly ParkedEntry[]): void {
+    for (const entry of entries) this.#count -= entry.waiters.length;
     assert(this.#entries.length > 0 || this.#count === 0, 'parked commands drift', {
       count: this.#count,
     });
