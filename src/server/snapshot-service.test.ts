@@ -57,7 +57,7 @@ class FakeStream implements GrpcStream {
 }
 
 // All that the method looks at of a call, whose class cannot be made without a stream.
-const CALL = { remote: '10.0.0.9:1234' } as unknown as GrpcCall;
+const CALL = { remote: '10.0.0.9:1234' } as Partial<GrpcCall> as GrpcCall;
 
 /** The method over scripted sources, in time that the test moves. */
 function world(open: (options: { local: boolean }) => Promise<OpenedSnapshot>) {
