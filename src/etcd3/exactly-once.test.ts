@@ -162,6 +162,22 @@ test('writes at the same time are executed in their order, each once, over any c
   expect(server.status().revision, `seed ${seed}`).toBe(revision + writes);
 });
 
+test('more writes at once than connections have room for go on when one is cut', async () => {
+  const relays = [await relayed(), await relayed(), await relayed()];
+  const hosts = relays.map(({ address }) => address);
+  const etcd = await once(plain(hosts, { faultHandling: UNPROTECTED }));
+  const { revision } = server.status();
+  const writes = 900;
+  const answers = Array.from({ length: writes }, (_, i) => etcd.put(`many-${i}`).value('x').exec());
+  for (const [at, relay] of relays.entries()) {
+    await answers[20 + 200 * at];
+    relay.deafen();
+    relay.cut();
+  }
+  const expected = Array.from({ length: writes }, (_, i) => `${revision + 1 + i}`);
+  expect((await Promise.all(answers)).map(revisionOf)).toEqual(expected);
+});
+
 function revisionOf({ header }: { header: { revision: string } }): string {
   return header.revision;
 }

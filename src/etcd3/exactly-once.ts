@@ -4,6 +4,7 @@ import { ClientClosedError, type Etcd3 } from 'etcd3';
 import { ExactlyOnceError } from './exactly-once-error.ts';
 import { Numbers } from './numbers.ts';
 import { type AttemptEnd, callWith, type Pool, type PoolCall } from './scoped-call.ts';
+import { Slots } from './slots.ts';
 
 export interface ExactlyOnceOptions {
   /**
@@ -55,6 +56,12 @@ function isWrite({ service, method }: PoolCall): boolean {
 }
 
 const TIMEOUT_MS = 60_000;
+/**
+ * Writes that have a number at the same time. A server takes 100 calls at a time on a connection:
+ * with more of them, a write that has to be sent again would wait for room behind its successors,
+ * which wait for it.
+ */
+const NUMBERED_MAX = 50;
 const PAUSE_MS_MIN = 10;
 const PAUSE_MS_MAX = 500;
 
@@ -81,6 +88,7 @@ class SessionWriter {
   readonly #pool: Pool;
   readonly #exec: Pool['exec'];
   readonly #options: ExactlyOnceOptions;
+  readonly #slots = new Slots(NUMBERED_MAX);
   #numbers: Numbers | null = null;
   /** The session that is being opened, one for all who wait. */
   #opening: Promise<Numbers> | null = null;
@@ -102,6 +110,25 @@ class SessionWriter {
   /** Repeats a write until its end is certain. */
   async write(call: PoolCall): Promise<unknown> {
     const deadlineMs = this.#deadlineMs();
+    if (!(await this.#slots.take(deadlineMs - performance.now()))) {
+      throw new ExactlyOnceError(`${call.method}: those before it took too long`, 'notApplied', {});
+    }
+    // What is given up keeps its slot until its number is used up: no others pile up behind it.
+    let usedUp = Promise.resolve();
+    try {
+      return await this.#write(call, deadlineMs, (place) => {
+        usedUp = this.#useUp(place);
+      });
+    } finally {
+      void usedUp.finally(() => this.#slots.give());
+    }
+  }
+
+  async #write(
+    call: PoolCall,
+    deadlineMs: number,
+    giveUp: (place: Place) => void,
+  ): Promise<unknown> {
     let place = await this.#take();
     let isInDoubt = false;
     for (let pauseMs = PAUSE_MS_MIN; ; pauseMs = Math.min(2 * pauseMs, PAUSE_MS_MAX)) {
@@ -123,7 +150,7 @@ class SessionWriter {
         continue;
       }
       if (next === 'fenced') place.numbers.isFenced = true;
-      if (next === 'again' || next === 'giveUp') void this.#useUp(place);
+      if (next === 'again' || next === 'giveUp') giveUp(place);
       throw givenUp(call, isInDoubt, error);
     }
   }
