@@ -6,6 +6,7 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   rmSync,
   writeFileSync,
   writeSync,
@@ -284,6 +285,14 @@ describe('what cannot work ends with one line: what, where, what to do', () => {
     const result = await refused([]);
     expect(result.code).toBe(EXIT.failed);
     expect(errorLine(result)).toMatch(/^error: --data-dir: .*chmod 700 .*data/);
+  });
+
+  test('a directory with data of etcd: exit code 2, and it is left as it was', async () => {
+    mkdirSync(join(directory, 'data', 'member', 'snap'), { recursive: true, mode: 0o700 });
+    const result = await refused([]);
+    expect(result.code).toBe(EXIT.usage);
+    expect(errorLine(result)).toMatch(/^error: --data-dir: .*data' holds data of etcd.*restore/);
+    expect(readdirSync(join(directory, 'data'))).toEqual(['member']);
   });
 
   test('an empty directory where a log is expected: exit code 2', async () => {

@@ -23,6 +23,7 @@ import { clerkMethods } from './clerk-service.ts';
 import { Closers } from './closers.ts';
 import { resolveConfig, type ServerConfig } from './config.ts';
 import { type DoorTls, openDoor } from './door.ts';
+import { refuseEtcdData } from './foreign-data.ts';
 import { createHttpHandler } from './http.ts';
 import type { Member } from './member.ts';
 import { type CertificateEnd, createMetrics } from './metrics.ts';
@@ -112,6 +113,7 @@ async function openServer(parts: Parts): Promise<Server> {
   let listenUrls: readonly string[] = [];
   const clientUrls = (): readonly string[] => config.advertiseClientUrls ?? listenUrls;
   const engines: Engines = config.dataDir === null ? memoryEngines() : lmdbEngines();
+  if (config.dataDir !== null) await refuseEtcdData(io.disk, config.dataDir);
   const secured = await openSecured({ tls, io, closers });
   const openLink = askLinks({ config, secured, io });
   const { truncateDamagedLog, signal } = choices;
