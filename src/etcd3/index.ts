@@ -9,7 +9,7 @@
  * in docs/SESSIONS.md.
  *
  *   exactly-once.ts   gives each write its place, and repeats it until its end is certain
- *   numbers.ts        the places of one session
+ *   numbers.ts        the places of one session; slots.ts bounds how many are given out at a time
  *   scoped-call.ts    one call of etcd3 with metadata, and how its attempts ended
  */
 export { type ExactlyOnceOptions, withExactlyOnce } from './exactly-once.ts';
