@@ -36,6 +36,7 @@ class Client {
     write: { readonly seq: number; readonly acked?: number; readonly [field: string]: unknown },
   ): Promise<Ended> {
     const { seq, acked, ...request } = write;
+    // Of any type: what is left is the request as the test wrote it.
     return send(member, to, request as unknown as Draft<Request>, {
       'quorate-session': this.token,
       'quorate-seq': `${seq}`,

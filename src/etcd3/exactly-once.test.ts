@@ -208,6 +208,21 @@ describe('an error', () => {
     expect([await versionOf('late'), await versionOf('next')]).toEqual([1, 1]);
   });
 
+  test('by their deadlines comes also to those that wait for the others', async () => {
+    const relay = await relayed();
+    const etcd = await once(plain(relay.address, { faultHandling: UNPROTECTED }));
+    await relay.close();
+    const deadline = Date.now() + 300;
+    const puts = Array.from({ length: 60 }, (_, i) =>
+      etcd.put(`queue-${i}`).value('x').options({ deadline }).exec(),
+    );
+    const rejected = { status: 'rejected', reason: expect.any(ExactlyOnceError) };
+    const ends = await Promise.allSettled(puts);
+    expect(ends).toEqual(puts.map(() => rejected));
+    // The last one never had a number.
+    expect(ends.at(-1)).toMatchObject({ reason: { outcome: 'notApplied' } });
+  });
+
   test('of a request that never leaves is told, and the next write follows', async () => {
     const grpcOptions = { 'grpc.max_send_message_length': 1_000 };
     const etcd = await once(plain(undefined, { grpcOptions, faultHandling: UNPROTECTED }));

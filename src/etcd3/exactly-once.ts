@@ -13,7 +13,10 @@ export interface ExactlyOnceOptions {
   readonly session: string;
   /** Idle life of the session, milliseconds; in whole seconds [24 hours]. */
   readonly sessionTtlMs?: number;
-  /** A write is repeated for that long before it is given up, milliseconds [60,000]. */
+  /**
+   * A write is repeated for that long before it is given up, milliseconds [60,000]; by a deadline of
+   * its own sooner. At most 50 are under way at the same time, others wait for them meanwhile.
+   */
   readonly timeoutMs?: number;
 }
 
@@ -110,7 +113,8 @@ class SessionWriter {
   /** Repeats a write until its end is certain. */
   async write(call: PoolCall): Promise<unknown> {
     const deadlineMs = this.#deadlineMs();
-    if (!(await this.#slots.take(deadlineMs - performance.now()))) {
+    const ownMs = Number(call.options?.deadline ?? Number.POSITIVE_INFINITY) - Date.now();
+    if (!(await this.#slots.take(Math.min(ownMs, deadlineMs - performance.now())))) {
       throw new ExactlyOnceError(`${call.method}: those before it took too long`, 'notApplied', {});
     }
     // What is given up keeps its slot until its number is used up: no others pile up behind it.
