@@ -14,8 +14,8 @@ export interface ExactlyOnceOptions {
   /** Idle life of the session, milliseconds; in whole seconds [24 hours]. */
   readonly sessionTtlMs?: number;
   /**
-   * A write is repeated for that long before it is given up, milliseconds [60,000]; by a deadline of
-   * its own sooner. At most 50 are under way at the same time, others wait for them meanwhile.
+   * A write is repeated for that long before it is given up, milliseconds [60,000]; by a deadline
+   * of its own sooner. At most 50 are under way at the same time, others wait for them meanwhile.
    */
   readonly timeoutMs?: number;
 }
